@@ -1,0 +1,135 @@
+"""The nouns: what a store keeps and gives back. Frozen, and free of third-party types."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+RUNNING: Final = "RUNNING"
+FINISHED: Final = "FINISHED"
+FAILED: Final = "FAILED"
+KILLED: Final = "KILLED"
+BROKEN: Final = "BROKEN"
+"""Status of an entry of which so little can be read that its status is unknown."""
+
+RUN_STATUSES: Final = (RUNNING, FINISHED, FAILED, KILLED)
+
+DEFAULT_EXPERIMENT: Final = "Default"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One value of one metric.
+
+    ``value`` may be NaN or infinite and is kept as it is; ``timestamp`` is in milliseconds since the epoch.
+    """
+
+    key: str
+    value: float
+    step: int = 0
+    timestamp: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What is known of the data that a run saw; never the data itself.
+
+    Parameters
+    ----------
+    name : the variable's name in the script, where it could be told.
+    context : ``"train"`` or ``"eval"``.
+    kind : the type of the data, e.g. ``"pandas.DataFrame"``.
+    digest : hash of the whole content, ``"<algorithm>:<hex>"``; empty where it could not be taken.
+    shape : rows first; ``None`` where a length is unknown.
+    columns : one mapping per column with ``name``, ``dtype`` and, where known, ``missing`` (a count).
+    target : summary of ``y``, empty without one.
+    """
+
+    name: str
+    context: str
+    kind: str
+    digest: str
+    shape: tuple[int | None, ...] = ()
+    columns: tuple[Mapping[str, Any], ...] = ()
+    target: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file of a run. ``path`` is relative to the run's artifacts, with forward slashes; ``size`` in bytes."""
+
+    path: str
+    size: int | None = None
+    digest: str = ""
+    is_dir: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedModel:
+    """A model folder among a run's artifacts. ``path`` is relative to them; ``size`` is the folder's, in bytes."""
+
+    path: str
+    estimator_class: str = ""
+    serialization_format: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as a store gives it back.
+
+    Times are in milliseconds since the epoch. ``metrics`` holds the last value of each metric (by step, then time).
+    ``process`` describes the program that made the run: script, arguments, git, packages, machine. ``broken`` says
+    what of the run could not be read, and is ``None`` for a sound one.
+    """
+
+    run_id: str
+    name: str
+    experiment: str
+    status: str
+    start_time: int | None = None
+    end_time: int | None = None
+    parent_run_id: str | None = None
+    process_id: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    datasets: tuple[Dataset, ...] = ()
+    models: tuple[LoggedModel, ...] = ()
+    process: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    broken: str | None = None
+
+    @property
+    def experiment_id(self) -> str:
+        return experiment_id(self.experiment)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end, ``None`` while either is unknown."""
+        if self.start_time is None or self.end_time is None:
+            return None
+        return (self.end_time - self.start_time) / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A named group of runs; ``run_count`` counts the runs in it."""
+
+    experiment_id: str
+    name: str
+    run_count: int = 0
+
+
+def experiment_id(name: str) -> str:
+    """The id that MLflow-like tools ask for.
+
+    It is a pure function of the name, so that processes that never talk to each other agree on it:
+    ``"0"`` for the default experiment, else 18 decimal digits.
+    """
+    if name == DEFAULT_EXPERIMENT:
+        return "0"
+    number = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+    return str(10**17 + number % (9 * 10**17))

@@ -1,0 +1,226 @@
+"""Options: one frozen `Settings`, resolved keyword > environment > ``pyproject.toml`` > default.
+
+Every option ``name`` of `Settings` has the environment variable ``AUTOTRACK_NAME`` and the key ``name`` of
+``[tool.autotrack]`` in the nearest ``pyproject.toml`` upwards.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from autotrack.entities import DEFAULT_EXPERIMENT
+from autotrack.errors import SettingsError
+
+FOLDER: Final = ".autotrack"
+_PREFIX: Final = "AUTOTRACK_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a user can choose.
+
+    Parameters
+    ----------
+    store : URI of the store; empty for the nearest ``.autotrack`` folder upwards, else a new one here.
+    experiment : name of the experiment that runs belong to.
+    log_models : write the fitted model of every run.
+    log_model_signatures : describe the model's inputs and outputs in its ``MLmodel``.
+    log_input_examples : keep the first rows of X beside the model.
+    log_datasets : fingerprint X and y (columns, dtypes, shape, missing counts, content digest).
+    log_post_training_metrics : record ``score`` and ``sklearn.metrics`` calls made after the fit.
+    max_metric_rows : at most so many training rows are predicted for the training metrics.
+    pos_label : the positive class of binary precision, recall and F1; ``None`` for weighted averages.
+    extra_tags : tags set on every run.
+    integrations : names of the libraries to observe; ``None`` for all that are known.
+    silent : print no message and log no warning of our own. Yours are never touched.
+    """
+
+    store: str = ""
+    experiment: str = DEFAULT_EXPERIMENT
+    log_models: bool = True
+    log_model_signatures: bool = True
+    log_input_examples: bool = False
+    log_datasets: bool = True
+    log_post_training_metrics: bool = True
+    max_metric_rows: int = 100_000
+    pos_label: str | int | None = None
+    extra_tags: Mapping[str, str] = field(default_factory=dict)
+    integrations: tuple[str, ...] | None = None
+    silent: bool = False
+
+
+OPTIONS: Final = tuple(option.name for option in fields(Settings))
+
+_uri_set: str | None = None
+_uri_used: ContextVar[str | None] = ContextVar("autotrack_store", default=None)
+
+
+def resolve(keywords: Mapping[str, Any], *, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
+    """The settings that hold for these keywords.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown option or a value that does not fit, naming where it was found.
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[str, Any] = {}
+    for key, value in _pyproject(cwd or Path.cwd()).items():
+        found[_known(key, "[tool.autotrack] in pyproject.toml")] = _convert(key, value, f"[tool.autotrack] {key}")
+    for name in OPTIONS:
+        text = environ.get(_PREFIX + name.upper())
+        if text is not None:
+            found[name] = _convert(name, text, _PREFIX + name.upper())
+    for key, value in keywords.items():
+        found[_known(key, "autolog()")] = _convert(key, value, key)
+    return replace(Settings(), **found)
+
+
+def store_uri(*, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """The store in force: `use_store` > `set_store` (and ``autolog(store=…)``) > environment > pyproject > default."""
+    uri = _uri_used.get() or _uri_set
+    return uri or resolve({}, environ=environ, cwd=cwd).store or str(default_folder(cwd or Path.cwd()))
+
+
+def set_store(uri: str | os.PathLike[str] | None) -> None:
+    """Use this store from now on, in the whole process; ``None`` goes back to environment, pyproject and default.
+
+    Raises
+    ------
+    SettingsError
+        When it is neither text nor a path, or empty.
+    """
+    global _uri_set
+    _uri_set = None if uri is None else _anchored(_convert("store", uri, "store"))
+
+
+@contextmanager
+def use_store(uri: str | os.PathLike[str]) -> Iterator[None]:
+    """Use this store inside the ``with`` block, in this thread or task only.
+
+    Raises
+    ------
+    SettingsError
+        When it is neither text nor a path, or empty.
+    """
+    token = _uri_used.set(_anchored(_convert("store", uri, "store")))
+    try:
+        yield
+    finally:
+        _uri_used.reset(token)
+
+
+def default_folder(cwd: Path) -> Path:
+    """The nearest ``.autotrack`` folder upwards, as git looks for ``.git``; else the one to make in ``cwd``."""
+    for folder in (cwd, *cwd.parents):
+        if (folder / FOLDER).is_dir():
+            return folder / FOLDER
+    return cwd / FOLDER
+
+
+def _anchored(uri: str) -> str:
+    # A relative folder means the one of now, also after the script changed its working directory.
+    if "://" in uri or uri.partition(":")[0] in ("memory", "mlruns") and ":" in uri:
+        return uri
+    return os.path.abspath(os.path.expanduser(uri))
+
+
+def _known(key: str, where: str) -> str:
+    if key in OPTIONS:
+        return key
+    near = difflib.get_close_matches(key, OPTIONS, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the options are {', '.join(OPTIONS)}"
+    raise SettingsError(f"{where} has no option {key!r}; {hint}")
+
+
+def _convert(name: str, value: Any, where: str) -> Any:
+    match name:
+        case "store":
+            if isinstance(value, os.PathLike):
+                value = os.fspath(value)
+            if not isinstance(value, str) or not value.strip():
+                raise SettingsError(f"{where}={value!r}: a store is a URI or a folder, such as './runs' or 'memory:'")
+            return value
+        case "experiment":
+            if not isinstance(value, str) or not value.strip():
+                raise SettingsError(f"{where}={value!r}: an experiment needs a name")
+            return value
+        case "max_metric_rows":
+            return _count(value, where)
+        case "pos_label":
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
+                raise SettingsError(f"{where}={value!r}: a class label is a string or an integer")
+            return value
+        case "extra_tags":
+            return _tags(value, where)
+        case "integrations":
+            return _names(value, where)
+        case _:
+            return _switch(value, where)
+
+
+def _switch(value: Any, where: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off"):
+        return False
+    raise SettingsError(f"{where}={value!r}: expected true or false")
+
+
+def _count(value: Any, where: str) -> int:
+    try:
+        number = int(value)
+        if isinstance(value, bool) or number != float(value) or number < 1:
+            raise ValueError
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{where}={value!r}: expected a whole number from 1 up") from error
+    return number
+
+
+def _tags(value: Any, where: str) -> dict[str, str]:
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if not all(equals for _, equals, _ in pairs):
+            raise SettingsError(f"{where}={value!r}: expected key=value,key=value")
+        return {key.strip(): text.strip() for key, _, text in pairs}
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"{where}={value!r}: expected a mapping of tag names to values")
+    return {str(key): str(text) for key, text in value.items()}
+
+
+def _names(value: Any, where: str) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, (list, tuple, set, frozenset)) or not all(isinstance(name, str) for name in value):
+        raise SettingsError(f"{where}={value!r}: expected a list of names, such as ['sklearn', 'matplotlib']")
+    return tuple(value)
+
+
+def _pyproject(cwd: Path) -> Mapping[str, Any]:
+    for folder in (cwd, *cwd.parents):
+        path = folder / "pyproject.toml"
+        if path.is_file():
+            import tomllib
+
+            try:
+                table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("autotrack", {})
+            except (OSError, ValueError):
+                return {}  # not ours to complain about: other tools will
+            if not isinstance(table, dict):
+                raise SettingsError(f"{path}: [tool.autotrack] must be a table, not {table!r}")
+            return table
+    return {}
