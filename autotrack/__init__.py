@@ -9,4 +9,96 @@ package.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from autotrack.autologging import autolog, disabled, flush, is_enabled
+    from autotrack.entities import Dataset, Metric, Run
+    from autotrack.errors import (
+        AmbiguousRun,
+        ArtifactNotFound,
+        AutotrackError,
+        FilterError,
+        ModelError,
+        RunNotFound,
+        RunStateError,
+        SettingsError,
+        StoreError,
+    )
+    from autotrack.query import RunView, experiments, get_run, load_model, search_runs
+    from autotrack.settings import set_store, use_store
+    from autotrack.stores import open_store
+    from autotrack.tracking import (
+        ActiveRun,
+        active_run,
+        end_run,
+        log_artifact,
+        log_dict,
+        log_figure,
+        log_metric,
+        log_metrics,
+        log_model,
+        log_param,
+        log_params,
+        log_text,
+        set_tag,
+        set_tags,
+        start_run,
+    )
+
+_HOMES = {
+    "autologging": ("autolog", "disabled", "flush", "is_enabled"),
+    "entities": ("Dataset", "Metric", "Run"),
+    "errors": (
+        "AmbiguousRun",
+        "ArtifactNotFound",
+        "AutotrackError",
+        "FilterError",
+        "ModelError",
+        "RunNotFound",
+        "RunStateError",
+        "SettingsError",
+        "StoreError",
+    ),
+    "query": ("RunView", "experiments", "get_run", "load_model", "search_runs"),
+    "settings": ("set_store", "use_store"),
+    "stores": ("open_store",),
+    "tracking": (
+        "ActiveRun",
+        "active_run",
+        "end_run",
+        "log_artifact",
+        "log_dict",
+        "log_figure",
+        "log_metric",
+        "log_metrics",
+        "log_model",
+        "log_param",
+        "log_params",
+        "log_text",
+        "set_tag",
+        "set_tags",
+        "start_run",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'autotrack' has no attribute {name!r}")
+    import importlib
+
+    module = importlib.import_module(f"autotrack.{home}")
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

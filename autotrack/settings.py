@@ -98,7 +98,7 @@ def set_store(uri: str | os.PathLike[str] | None) -> None:
         When it is neither text nor a path, or empty.
     """
     global _uri_set
-    _uri_set = None if uri is None else _anchored(_convert("store", uri, "store"))
+    _uri_set = None if uri is None else anchored(_convert("store", uri, "store"))
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def use_store(uri: str | os.PathLike[str]) -> Iterator[None]:
     SettingsError
         When it is neither text nor a path, or empty.
     """
-    token = _uri_used.set(_anchored(_convert("store", uri, "store")))
+    token = _uri_used.set(anchored(_convert("store", uri, "store")))
     try:
         yield
     finally:
@@ -125,7 +125,8 @@ def default_folder(cwd: Path) -> Path:
     return cwd / FOLDER
 
 
-def _anchored(uri: str) -> str:
+def anchored(uri: str) -> str:
+    """The URI with a relative folder made absolute."""
     # A relative folder means the one of now, also after the script changed its working directory.
     if "://" in uri or uri.partition(":")[0] in ("memory", "mlruns") and ":" in uri:
         return uri

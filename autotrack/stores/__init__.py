@@ -1,0 +1,79 @@
+"""Stores: where runs are kept. `open_store` finds one by its URI."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from autotrack.errors import StoreError
+
+if TYPE_CHECKING:
+    from autotrack.stores.base import Store
+
+__all__ = ["open_store"]
+
+ENTRY_POINTS: Final = "autotrack.stores"
+
+_BUILT_IN: Final = {
+    "file": "autotrack.stores.local:open_uri",
+    "memory": "autotrack.stores.memory:open_uri",
+}
+
+# One letter before the colon is a Windows drive.
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):")
+
+
+def open_store(uri: str | os.PathLike[str]) -> Store:
+    """Open the store that a URI or path names.
+
+    ``memory:`` and ``file:`` are built in; a path is a folder. Other packages add schemes by an entry point of the
+    group ``autotrack.stores``, named like the scheme, that loads to a callable taking the URI. For
+    ``scheme+driver:…`` the whole word is looked up first, then the word before the ``+``.
+
+    Raises
+    ------
+    StoreError
+        When no store knows the scheme, or the store cannot be opened.
+    """
+    text = os.fspath(uri)
+    if not isinstance(text, str) or not text.strip():
+        raise StoreError(f"{text!r} names no store; write a folder such as './runs', or 'memory:'")
+    found = _SCHEME.match(text)
+    if found is None or isinstance(uri, os.PathLike):
+        from autotrack.stores.local import LocalStore
+
+        return LocalStore(text)
+    return _factory(found[1].lower(), text)(text)
+
+
+def _factory(scheme: str, uri: str) -> Callable[[str], Store]:
+    names = dict.fromkeys((scheme, scheme.partition("+")[0]))
+    for name in names:
+        if name in _BUILT_IN:
+            module, _, function = _BUILT_IN[name].partition(":")
+            return cast("Callable[[str], Store]", getattr(import_module(module), function))
+    from importlib.metadata import entry_points
+
+    for name in names:
+        for entry_point in entry_points(group=ENTRY_POINTS, name=name):
+            return _load(entry_point, uri)
+    known = ", ".join(_known(entry_points(group=ENTRY_POINTS)))
+    raise StoreError(
+        f"no store for {scheme}: in {uri!r}; there are {known} and folders "
+        f"(a folder with a colon in its name is written ./{uri})"
+    )
+
+
+def _load(entry_point: Any, uri: str) -> Callable[[str], Store]:
+    try:
+        return cast("Callable[[str], Store]", entry_point.load())
+    except Exception as error:
+        package = entry_point.dist.name if entry_point.dist is not None else "an unknown package"
+        raise StoreError(f"{uri!r}: the store {entry_point.name}: of {package} cannot be loaded: {error!r}") from error
+
+
+def _known(others: Iterable[Any]) -> list[str]:
+    return [f"{name}:" for name in sorted({*_BUILT_IN, *(other.name for other in others)})]

@@ -1,0 +1,190 @@
+"""`autolog()`: puts the writing half together and switches it on and off."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from autotrack import query, settings
+from autotrack.capture import guard, scope
+from autotrack.capture.process_end import ProcessEnd
+from autotrack.capture.recorder import Session
+from autotrack.capture.sinks import FolderSink, Sink, StoreSink
+from autotrack.errors import SettingsError, StoreError
+from autotrack.integrations import KNOWN, MODULES
+
+disabled = scope.disabled
+
+_lock = threading.RLock()
+_session: Session | None = None
+_patches: Any = None
+_integrations: list[Any] = []
+_end = ProcessEnd()
+
+
+def autolog(*, disable: bool = False, **options: Any) -> None:
+    """Record every ``fit`` from now on; calling it again changes the options.
+
+    Parameters
+    ----------
+    disable : switch off instead: every function is again the object it was.
+    **options : see `autotrack.settings.Settings`; each also has an environment variable ``AUTOTRACK_…`` and a key in
+        ``[tool.autotrack]`` of ``pyproject.toml``. A keyword wins over both.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown option, or a value that does not fit.
+    StoreError
+        For a store that cannot be written to.
+
+    Example
+    -------
+    >>> import autotrack
+    >>> autotrack.autolog()
+    """
+    global _patches
+    found = settings.resolve(options)
+    unknown = set(found.integrations or ()) - set(KNOWN)
+    if unknown:
+        raise SettingsError(f"integrations={sorted(unknown)}: autotrack knows {', '.join(KNOWN)}")
+    with _lock:
+        if disable:
+            _switch_off()
+            return
+        if found.store:
+            open_sink(settings.anchored(found.store))
+        if "store" in options:
+            settings.set_store(options["store"])
+        session().settings = found
+        guard.silent = found.silent
+        guard.forget()
+        if _patches is None:
+            from autotrack.capture.patching import Patches
+
+            _patches = Patches()
+        _patches.undo()
+        _patches.enabled = True
+        for name in found.integrations if found.integrations is not None else KNOWN:
+            _install_when_imported(name)
+
+
+def is_enabled() -> bool:
+    """Whether autologging is on in this process."""
+    return _patches is not None and bool(_patches.enabled)
+
+
+def session() -> Session:
+    """The process's session, made when it is first asked for."""
+    global _session
+    with _lock:
+        if _session is None:
+            _session = Session(open_sink)
+            query.before_read.append(_session.flush)
+            atexit.register(_at_exit)
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(after_in_child=_after_fork)
+        return _session
+
+
+def flush(timeout: float | None = None) -> bool:
+    """Wait until everything seen so far is recorded.
+
+    Parameters
+    ----------
+    timeout : seconds to wait at the most; ``None`` for as long as it takes.
+
+    Returns
+    -------
+    bool
+        False when the time was not enough.
+    """
+    return _session.flush(timeout) if _session is not None else True
+
+
+def open_sink(uri: str) -> Sink:
+    """Where runs go for a store's URI.
+
+    Raises
+    ------
+    StoreError
+        When it is not one that runs can be written to.
+    """
+    scheme, colon, _ = uri.partition(":")
+    if scheme == "memory" and colon:
+        from autotrack.stores import open_store
+
+        store: Any = open_store(uri)
+        return StoreSink(store.apply, store.artifact_folder)
+    if scheme == "file" and colon:
+        uri = uri.removeprefix("file://").removeprefix("file:")
+    elif "://" in uri or (colon and len(scheme) > 1 and os.sep not in scheme and not os.path.exists(uri)):
+        raise StoreError(f"store {uri!r} cannot be written to: give a folder, such as './runs', or 'memory:'")
+    return FolderSink(Path(uri).expanduser())
+
+
+def open_runs_watch() -> None:
+    """Watch for the end of the process exactly while a run is open outside a fit."""
+    if _session is not None and _session.open_runs():
+        _end.watch()
+    else:
+        _end.unwatch()
+
+
+def _install_when_imported(name: str) -> None:
+    """Import an integration only once the library it observes is there."""
+    patches, this_session = _patches, session()
+
+    def install(_: ModuleType) -> None:
+        if any(integration.name == name for integration in _integrations):
+            return
+        module, _, cls = KNOWN[name].partition(":")
+        integration = getattr(importlib.import_module(module), cls)(this_session)
+        _integrations.append(integration)
+        integration.install(patches)
+
+    for integration in _integrations:
+        if integration.name == name:
+            integration.install(patches)
+            return
+    patches.when_imported(MODULES[name], install)
+
+
+def _switch_off() -> None:
+    if _patches is not None:
+        _patches.undo()
+    for integration in _integrations:
+        integration.reset()
+
+
+def _after_fork() -> None:
+    if _session is not None:
+        _session.after_fork()
+        _finish_with_multiprocessing()
+
+
+def _finish_with_multiprocessing() -> None:
+    """A child of ``multiprocessing`` leaves by ``os._exit``, without ``atexit``: join its own finalizers."""
+    import sys
+
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and _session is not None:
+        # The child clears inherited finalizers before it runs these callbacks.
+        util.register_after_fork(_session, lambda child: util.Finalize(None, child.close, exitpriority=0))
+
+
+def _at_exit() -> None:
+    if _session is None:
+        return
+    with guard.shield("end the open runs at exit"):
+        status, reason = _end.verdict()
+        for run in _session.open_runs():
+            run.end(status, reason)
+    _end.unwatch()
+    with guard.shield("finish recording at exit"):
+        _session.close()

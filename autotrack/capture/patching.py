@@ -1,0 +1,364 @@
+"""Put observers on functions and methods, and take them off again.
+
+The only module that imports wrapt and the only one that calls an original function. An observer is a generator that
+yields once: up to the ``yield`` it looks at the call, there the original runs, behind it the observer looks at the
+`Outcome`. It may yield a mapping of keyword replacements. Whatever an observer does (raise before or after, never
+yield, yield twice), the original is called exactly once and its value or exception goes to the user unchanged.
+
+Limits: a module that is reloaded loses its patches; a method assigned to a class after the class was made is not
+patched; a name that a user's function keeps in a default argument or closure keeps pointing at the original.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from types import FrameType, FunctionType, ModuleType
+from typing import Any, Final
+
+import wrapt
+
+from autotrack.capture.guard import shield
+from autotrack.capture.scope import quiet
+
+_MISSING: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the original did: returned ``value``, or raised ``error``."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+class Call:
+    """One call of an observed function, read-only.
+
+    Attributes
+    ----------
+    wrapped : the original, bound to its instance.
+    instance : the object whose method was called, ``None`` for a function.
+    args, kwargs : as the caller gave them.
+    names : the positional parameters, without ``self``.
+    frame : the caller's frame; valid up to the ``yield`` only.
+    """
+
+    __slots__ = ("args", "frame", "instance", "kwargs", "names", "wrapped")
+
+    def __init__(
+        self,
+        wrapped: Callable[..., Any],
+        instance: Any,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        names: tuple[str, ...],
+        frame: FrameType | None,
+    ) -> None:
+        self.wrapped = wrapped
+        self.instance = instance
+        self.args = args
+        self.kwargs = kwargs
+        self.frame = frame
+        self.names = names
+
+    def argument(self, name: str, default: Any = None) -> Any:
+        """The value given for a parameter, by keyword or by position."""
+        if name in self.kwargs:
+            return self.kwargs[name]
+        index = self.position(name)
+        return self.args[index] if index is not None and index < len(self.args) else default
+
+    def position(self, name: str) -> int | None:
+        """Where a parameter stands among the positional ones (without ``self``)."""
+        try:
+            return self.names.index(name)
+        except ValueError:
+            return None
+
+
+Observer = Callable[[Call], Generator[Mapping[str, Any] | None, Outcome, None]]
+
+
+class _BoundWrapper(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # By name, as Python pickles bound methods; for access through the class, `__self__` is missing.
+        owner = getattr(self.__wrapped__, "__self__", None)
+        if owner is None:
+            return _by_name(self.__wrapped__)
+        return getattr, (owner, self.__wrapped__.__name__)
+
+    def __reduce__(self) -> Any:
+        return self.__reduce_ex__(2)
+
+
+class MethodWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]
+    """Stands in a class for one of its methods. It passes for a function, which metadata routing relies on."""
+
+    __bound_function_wrapper__ = _BoundWrapper
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _by_name(self.__wrapped__)
+
+    def __reduce__(self) -> Any:
+        return self.__reduce_ex__(2)
+
+
+class FunctionWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]
+    """Stands in a module for one of its functions.
+
+    It does not pass for a plain function: cloudpickle would take it for one and ship its bytecode by value. It pickles
+    as the public name it stands under, so that it loads where autotrack is not installed, and comes back as the same
+    object here.
+    """
+
+    def __init__(self, wrapped: Any, wrapper: Any, path: str) -> None:
+        super().__init__(wrapped, wrapper)
+        self._self_path = path
+
+    @property
+    def __class__(self) -> type:
+        return FunctionWrapper
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return pkgutil.resolve_name, (self._self_path,)
+
+    def __reduce__(self) -> Any:
+        return self.__reduce_ex__(2)
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+
+def _by_name(function: Any) -> Any:
+    return pkgutil.resolve_name, (f"{function.__module__}:{function.__qualname__}",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    holder: Any
+    name: str
+    original: Any
+    ours: Any
+
+
+class Patches:
+    """Every change we made, in order, with what stood there before.
+
+    ``enabled`` is asked on each call: wrappers that somebody kept hold of fall silent when it is false.
+    """
+
+    def __init__(self) -> None:
+        self._changes: list[_Change] = []
+        self._lock = threading.RLock()
+        self.enabled = False
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def when_imported(self, module: str, patch: Callable[[ModuleType], None]) -> None:
+        """Run ``patch`` on a module now if it is loaded, else right after its import; never imports it."""
+
+        def hook(loaded: ModuleType) -> None:
+            # A hook that raises would break the user's import.
+            with shield(f"observe {module}"):
+                if self.enabled:
+                    patch(loaded)
+
+        wrapt.register_post_import_hook(hook, module)
+
+    def method(self, owner: type, name: str, observer: Observer, *, always: bool = False) -> None:
+        """Observe a method that stands in ``vars(owner)``; others and those observed already are left alone."""
+        with self._lock:
+            raw = vars(owner).get(name, _MISSING)
+            if raw is _MISSING or isinstance(raw, (MethodWrapper, property, type)):
+                return
+            self._set(owner, name, raw, MethodWrapper(raw, self._wrapper(observer, always)))
+
+    def family(self, base: type, methods: Mapping[str, Observer]) -> None:
+        """Observe methods of a class and all its subclasses, those yet to be defined too, with what they inherit.
+
+        A method that comes from a mixin is observed in the mixin, for instances of ``base`` only.
+        """
+        observers = {name: _only_for(base, observer) for name, observer in methods.items()}
+        seen: set[type] = {object}
+
+        def patch(cls: type) -> None:
+            for part in cls.__mro__:
+                if part not in seen:
+                    seen.add(part)
+                    for name, observer in observers.items():
+                        self.method(part, name, observer)
+
+        known: set[type] = set()
+        stack = [base]
+        while stack:
+            cls = stack.pop()
+            if cls not in known:
+                known.add(cls)
+                patch(cls)
+                stack.extend(type.__subclasses__(cls))
+
+        def born(wrapped: Callable[..., None], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            wrapped(*args, **kwargs)
+            with shield("observe a new estimator class"):
+                if self.enabled and isinstance(instance, type):
+                    patch(instance)
+
+        with self._lock:
+            raw = vars(base).get("__init_subclass__", _MISSING)
+            if isinstance(raw, wrapt.FunctionWrapper):
+                return
+            if raw is _MISSING:
+
+                def __init_subclass__(cls: type, **kwargs: Any) -> None:  # noqa: N807
+                    super(base, cls).__init_subclass__(**kwargs)
+
+                wrapper: Any = classmethod(__init_subclass__)
+            else:
+                wrapper = raw
+            self._set(base, "__init_subclass__", raw, wrapt.FunctionWrapper(wrapper, born))
+
+    def functions(self, module: ModuleType, observers: Mapping[str, Observer]) -> None:
+        """Observe functions of a module that re-exports them, and wherever user modules hold them by name.
+
+        Where a function is defined it stays untouched: whoever captured it before must go on pickling it.
+        """
+        originals: dict[int, FunctionWrapper] = {}
+        with self._lock:
+            for name, observer in observers.items():
+                raw = vars(module).get(name, _MISSING)
+                if not isinstance(raw, FunctionType) or raw.__module__ == module.__name__:
+                    continue
+                wrapper = FunctionWrapper(raw, self._wrapper(observer, False), f"{module.__name__}:{name}")
+                originals[id(raw)] = wrapper
+                self._set(module, name, raw, wrapper)
+            for holder in _user_modules():
+                for name, value in list(vars(holder).items()):
+                    found = originals.get(id(value))
+                    if found is not None:
+                        self._set(holder, name, value, found)
+
+    def undo(self) -> None:
+        """Put back the very objects that were there, newest change first."""
+        with self._lock:
+            self.enabled = False
+            while self._changes:
+                change = self._changes.pop()
+                with shield(f"take the observer off {change.name}"):
+                    # Somebody else may have patched over us: theirs stays, ours beneath it is silent.
+                    if vars(change.holder).get(change.name, _MISSING) is change.ours:
+                        if change.original is _MISSING:
+                            delattr(change.holder, change.name)
+                        else:
+                            setattr(change.holder, change.name, change.original)
+
+    def _set(self, holder: Any, name: str, original: Any, ours: Any) -> None:
+        setattr(holder, name, ours)
+        self._changes.append(_Change(holder, name, original, ours))
+
+    def _wrapper(self, observer: Observer, always: bool) -> Callable[..., Any]:
+        names: tuple[str, ...] | None = None
+
+        def call(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            nonlocal names
+            if not self.enabled or (quiet.get() and not always):
+                return wrapped(*args, **kwargs)
+            if names is None:
+                names = _parameter_names(wrapped)
+            seen = Call(wrapped, instance, args, kwargs, names, sys._getframe(1))
+            return _observe(observer, seen, always)
+
+        return call
+
+
+def _observe(observer: Observer, call: Call, always: bool) -> Any:
+    """Run an observer round the one call of the original."""
+    wrapped, args, kwargs = call.wrapped, call.args, call.kwargs
+    token = None if always else quiet.set(True)
+    try:
+        watching = None
+        with shield("observe a call"):
+            watching = observer(call)
+            replaced = next(watching)
+            if replaced:
+                args, kwargs = _replace(call, replaced)
+        # The caller's frame holds all its variables: keeping it would keep them alive.
+        call.frame = None
+        try:
+            value = wrapped(*args, **kwargs)
+        except BaseException as error:
+            _resume(watching, Outcome(error=error))
+            raise
+        _resume(watching, Outcome(value=value))
+        return value
+    finally:
+        if token is not None:
+            quiet.reset(token)
+
+
+def _only_for(base: type, observer: Observer) -> Observer:
+    def observe(call: Call) -> Generator[Mapping[str, Any] | None, Outcome, None]:
+        return observer(call) if isinstance(call.instance, base) else _nothing()
+
+    return observe
+
+
+def _nothing() -> Generator[Mapping[str, Any] | None, Outcome, None]:
+    yield None
+
+
+def _resume(watching: Generator[Any, Outcome, None] | None, outcome: Outcome) -> None:
+    if watching is None:
+        return
+    with shield("observe a call"):
+        try:
+            watching.send(outcome)
+        except StopIteration:
+            return
+        finally:
+            watching.close()
+        raise RuntimeError("an observer yields once; this one yielded again")
+
+
+def _replace(call: Call, replaced: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments with some replaced: by position where the caller gave them by position, never in place."""
+    args, kwargs = list(call.args), dict(call.kwargs)
+    for name, value in replaced.items():
+        index = call.position(name)
+        if name not in kwargs and index is not None and index < len(args):
+            args[index] = value
+        else:
+            kwargs[name] = value
+    return tuple(args), kwargs
+
+
+def _parameter_names(bound: Any) -> tuple[str, ...]:
+    try:
+        parameters = inspect.signature(bound).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(parameter.name for parameter in parameters if parameter.kind in positional)
+
+
+def _user_modules() -> Iterator[ModuleType]:
+    """The loaded modules that are the user's own: neither installed packages nor the standard library."""
+    installed = tuple({path for key in ("stdlib", "platstdlib", "purelib", "platlib") if (path := sysconfig.get_path(key))})
+    for name, module in list(sys.modules.items()):
+        if name == "autotrack" or name.startswith("autotrack.") or type(module) is not ModuleType:
+            continue
+        file = vars(module).get("__file__")
+        if file is None:
+            if name == "__main__":
+                yield module
+        elif isinstance(file, str) and "-packages" not in file and not file.startswith(installed):
+            yield module

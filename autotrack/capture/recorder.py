@@ -1,0 +1,321 @@
+"""Observations become events: one `RunRecorder` per run being written, one `Session` per process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from autotrack.capture import environment, guard, scope
+from autotrack.capture.fingerprint import describe
+from autotrack.capture.sinks import Sink, now, write_file
+from autotrack.capture.worker import Worker
+from autotrack.entities import FAILED, FINISHED, KILLED, Artifact, Dataset, LoggedModel, Metric
+from autotrack.events import (
+    ArtifactLogged,
+    DatasetLogged,
+    Event,
+    MetricsLogged,
+    ModelLogged,
+    ParamsLogged,
+    ProcessDescribed,
+    RunEnded,
+    RunStarted,
+    TagsSet,
+)
+from autotrack.journal import new_id
+from autotrack.settings import Settings, store_uri
+
+_ERROR_CHARACTERS: Final = 20_000
+
+
+class RunRecorder:
+    """Writes one run. Methods gather events; `flush` appends them as one batch.
+
+    Parameters
+    ----------
+    session : the process's.
+    sink : where the run's events and files go.
+    run_id : 32 hexadecimal digits.
+    name : for people.
+    """
+
+    def __init__(self, session: Session, sink: Sink, run_id: str, name: str) -> None:
+        self.session = session
+        self.sink = sink
+        self.run_id = run_id
+        self.name = name
+        self.ended = False
+        self._events: list[Event] = []
+        self._pid = os.getpid()
+        self._claimed = False
+        self._lock = threading.RLock()
+
+    def claim(self) -> bool:
+        """Whether the caller is the first fit in this run, which writes to the run itself and not to a child."""
+        with self._lock:
+            if self._claimed or self._pid != os.getpid():
+                return False
+            self._claimed = True
+            return True
+
+    def add(self, event: Event) -> None:
+        """Gather an event."""
+        with self._lock:
+            self._events.append(event)
+
+    def params(self, params: Mapping[Any, Any]) -> None:
+        """Gather params; values become strings, one that cannot be printed costs only itself."""
+        if params:
+            self.add(ParamsLogged(self.run_id, {text(key): text(value) for key, value in params.items()}))
+
+    def metrics(self, metrics: Mapping[Any, Any], step: int = 0, timestamp: int | None = None) -> None:
+        """Gather metrics of one step; a value that is no number costs only itself."""
+        at = now() if timestamp is None else timestamp
+        points = []
+        for key, value in metrics.items():
+            try:
+                points.append(Metric(text(key), number(value), step, at))
+            except (TypeError, ValueError, OverflowError):
+                continue
+        if points:
+            self.add(MetricsLogged(self.run_id, tuple(points)))
+
+    def tags(self, tags: Mapping[Any, Any]) -> None:
+        """Gather tags; values become strings."""
+        if tags:
+            self.add(TagsSet(self.run_id, {text(key): text(value) for key, value in tags.items()}))
+
+    def dataset(self, X: Any, y: Any, *, name: str, context: str) -> Dataset | None:
+        """Fingerprint data and gather what was found; ``None`` when that failed."""
+        with guard.shield("fingerprint the data"):
+            found = describe(X, y, name=name, context=context)
+            self.add(DatasetLogged(self.run_id, found))
+            return found
+        return None
+
+    def artifact_path(self, path: str) -> Path:
+        """Where an artifact of this run goes on this machine's disk."""
+        return self.sink.artifact_folder(self.run_id) / path
+
+    def artifact(self, path: str, data: bytes) -> None:
+        """Write a file among the run's artifacts and gather the event.
+
+        Raises
+        ------
+        OSError
+            When it cannot be written.
+        """
+        import hashlib
+
+        write_file(self.artifact_path(path), data)
+        self.add(ArtifactLogged(self.run_id, Artifact(path, len(data), f"sha256:{hashlib.sha256(data).hexdigest()}")))
+
+    def model(self, model: LoggedModel) -> None:
+        """Gather that a model folder now stands among the run's artifacts."""
+        self.add(ModelLogged(self.run_id, model))
+
+    def end(self, status: str, error: BaseException | str | None = None) -> None:
+        """End the run, once, and flush. A forked child never ends its parent's run."""
+        with self._lock:
+            if self.ended or self._pid != os.getpid():
+                return
+            self.ended = True
+            self.add(RunEnded(self.run_id, status, now(), error_text(error)))
+        self.flush()
+        self.session.run_ended(self)
+
+    def end_by(self, error: BaseException | None) -> None:
+        """End the run as its code ended: FINISHED, KILLED by Ctrl-C, FAILED by anything else."""
+        if error is None:
+            self.end(FINISHED)
+        elif isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+            self.end(KILLED, error)
+        else:
+            self.end(FAILED, error)
+
+    def flush(self) -> None:
+        """Append what was gathered as one batch."""
+        with self._lock:
+            events, self._events = self._events, []
+            if events:
+                self.sink.append(events)
+
+
+class Session:
+    """What this process knows: its settings, sinks, open runs and background worker.
+
+    Parameters
+    ----------
+    open_sink : makes the sink for a store's URI.
+    """
+
+    def __init__(self, open_sink: Callable[[str], Sink]) -> None:
+        self.settings = Settings()
+        self.worker = Worker()
+        self._open_sink = open_sink
+        self._sinks: dict[str, Sink] = {}
+        self._lock = threading.RLock()
+        self._process_id = new_id()
+        self._described: set[str] = set()
+        self._open: dict[str, RunRecorder] = {}
+        self._thread = threading.local()
+
+    def start_run(
+        self,
+        name: str,
+        *,
+        experiment: str | None = None,
+        parent: RunRecorder | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> RunRecorder:
+        """Open a run in the store in force and tell the start (not flushed yet)."""
+        sink = parent.sink if parent is not None else self._sink()
+        run = RunRecorder(self, sink, new_id(), name)
+        run.add(
+            RunStarted(
+                run.run_id,
+                name,
+                now(),
+                experiment or self.settings.experiment,
+                parent.run_id if parent is not None else None,
+                self._process_id,
+            )
+        )
+        run.tags({**self.settings.extra_tags, **(tags or {})})
+        with self._lock:
+            self._open[run.run_id] = run
+        return run
+
+    def run_ended(self, run: RunRecorder) -> None:
+        """Called by a run that ended: it is now the last one of this thread."""
+        with self._lock:
+            self._open.pop(run.run_id, None)
+        self._thread.last = run
+
+    def current_run(self) -> RunRecorder | None:
+        """The active run, else the one that last finished in this thread."""
+        active = scope.active_run.get()
+        return active if active is not None else getattr(self._thread, "last", None)
+
+    def forget_last_run(self) -> None:
+        """Forget which run finished last in this thread."""
+        self._thread.last = None
+
+    def open_runs(self) -> Iterable[RunRecorder]:
+        """The runs that this process opened and that have not ended."""
+        with self._lock:
+            return list(self._open.values())
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until the worker has done all its tasks; false when ``timeout`` seconds were not enough."""
+        return self.worker.drain(timeout)
+
+    def close(self) -> None:
+        """Finish the worker's tasks and close the sinks."""
+        self.worker.drain()
+        with self._lock:
+            for sink in self._sinks.values():
+                sink.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: a process of its own, with a journal, a worker and no open runs of its own."""
+        self._lock = threading.RLock()
+        self._process_id = new_id()
+        self._described.clear()
+        self._open.clear()
+        self.worker.after_fork()
+        for sink in self._sinks.values():
+            sink.after_fork()
+
+    def _sink(self) -> Sink:
+        uri = store_uri()
+        with self._lock:
+            sink = self._sinks.get(uri)
+            if sink is None:
+                sink = self._sinks[uri] = self._open_sink(uri)
+            if uri not in self._described:
+                self._described.add(uri)
+                self._describe(sink)
+        return sink
+
+    def _describe(self, sink: Sink) -> None:
+        facts = environment.quick_facts()
+        process_id = self._process_id
+        sink.append([ProcessDescribed(process_id, facts)])
+
+        def tell_the_rest() -> None:
+            sink.append([ProcessDescribed(process_id, environment.slow_facts(facts["script"], facts["cwd"]))])
+
+        self.worker.submit(tell_the_rest)
+
+
+def text(value: Any) -> str:
+    """The value as a string, whatever it is."""
+    if type(value) is str:
+        return value
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - a __str__ of the user's
+        return f"<{type(value).__name__} that cannot be printed: {type(error).__name__}>"
+
+
+def number(value: Any) -> float:
+    """The value as a float: Python and numpy scalars, 0-d arrays, Decimal, Fraction, bool.
+
+    Raises
+    ------
+    TypeError, ValueError, OverflowError
+        When it is none of them.
+    """
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"a metric is a number, not the text {value!r}")
+    if getattr(value, "ndim", 0) != 0:
+        raise TypeError(f"a metric is one number, not an array of shape {value.shape}")
+    return float(value)
+
+
+def error_text(error: BaseException | str | None) -> str | None:
+    """The traceback as text, its end where it is very long."""
+    if error is None or isinstance(error, str):
+        return error
+    try:
+        full = "".join(traceback.format_exception(error)).rstrip()
+    except Exception:  # noqa: BLE001 - a __str__ of the user's exception
+        full = type(error).__name__
+    return full if len(full) <= _ERROR_CHARACTERS else "…" + full[-_ERROR_CHARACTERS:]
+
+
+class Links:
+    """Which run an object belongs to, without touching the object or keeping it alive."""
+
+    def __init__(self) -> None:
+        self._links: dict[int, tuple[weakref.ref[Any], Any]] = {}
+
+    def set(self, thing: Any, value: Any) -> None:
+        """Link, replacing an earlier link. Things that take no weak reference are not linked."""
+        key = id(thing)
+
+        def gone(reference: weakref.ref[Any]) -> None:
+            # The id may already belong to another object.
+            held = self._links.get(key)
+            if held is not None and held[0] is reference:
+                self._links.pop(key, None)
+
+        try:
+            self._links[key] = (weakref.ref(thing, gone), value)
+        except TypeError:
+            return
+
+    def get(self, thing: Any) -> Any:
+        """What the object was linked to, else ``None``."""
+        held = self._links.get(id(thing))
+        return held[1] if held is not None and held[0]() is thing else None
+
+    def clear(self) -> None:
+        """Forget every link."""
+        self._links.clear()

@@ -1,0 +1,72 @@
+"""Where we are: is anybody to be observed here, and which run is the user's ``with start_run()`` block?
+
+Two context variables, so that threads and async tasks each have their own answer. They are separate because they nest
+independently: a run started inside ``disabled()`` outlives it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator, contextmanager
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from autotrack.capture.recorder import RunRecorder
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+quiet: ContextVar[bool] = ContextVar("autotrack_quiet", default=False)
+"""True inside an observed call (observations do not nest), inside `disabled` and in our own threads."""
+
+active_run: ContextVar[RunRecorder | None] = ContextVar("autotrack_active_run", default=None)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Nothing inside is observed."""
+    token = quiet.set(True)
+    try:
+        yield
+    finally:
+        quiet.reset(token)
+
+
+class disabled(ContextDecorator):  # noqa: N801 - reads like the built-in context managers
+    """Record nothing inside, in this thread or task; also a decorator, and one object may be entered again.
+
+    Example
+    -------
+    >>> with autotrack.disabled():
+    ...     model.fit(X, y)
+    """
+
+    def __init__(self) -> None:
+        # A stack per context: one object used as a decorator is entered by many threads and tasks at once.
+        self._tokens: ContextVar[tuple[Token[bool], ...]] = ContextVar("autotrack_disabled_tokens", default=())
+
+    def __enter__(self) -> disabled:
+        self._tokens.set((*self._tokens.get(), quiet.set(True)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        *rest, token = self._tokens.get()
+        self._tokens.set(tuple(rest))
+        quiet.reset(token)
+
+    def __call__(self, func: F) -> F:
+        if not inspect.iscoroutinefunction(func):
+            return super().__call__(func)
+
+        @functools.wraps(func)
+        async def quiet_coroutine(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return await func(*args, **kwargs)
+
+        return quiet_coroutine  # type: ignore[return-value]

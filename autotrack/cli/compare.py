@@ -1,0 +1,216 @@
+"""``autotrack compare``: what runs differ in, side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from autotrack.cli import output
+from autotrack.cli.output import format_option, store_option
+
+if TYPE_CHECKING:
+    from autotrack.query.view import RunView
+
+_VALUE_WIDTH: Final = 40
+_KEY_WIDTH: Final = 44
+_GAP: Final = 2
+
+# scikit-learn's rule: what ends in _score is the better the higher, in _error or _loss the lower. A name such as
+# brier_score_loss is judged by its last such word.
+_LOWER: Final = {"error", "loss", "deviance", "rmse", "mse", "mae", "mape"}
+_HIGHER: Final = {"score", "accuracy", "auc", "r2", "f1", "precision", "recall"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One param, metric, tag or fact: a value per run (``None`` where it has none), and which are the best."""
+
+    kind: str
+    key: str
+    values: tuple[Any, ...]
+    best: frozenset[int] = frozenset()
+
+
+@click.command(short_help="Compare runs side by side.")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...")
+@click.option("--all", "-a", "everything", is_flag=True, help="Also what is equal, tags and the environment.")
+@format_option("table", "json", "csv")
+@store_option
+def compare(runs: tuple[str, ...], everything: bool, format_: str, store: str | None) -> None:
+    """Show the params and metrics that runs differ in, a column for each run.
+
+    RUN is an id, the beginning of one, a name or 'latest'. The best value of a metric is marked with * where its
+    name tells which way is better (…_error and _loss: lower; _score, accuracy, auc, r2, f1: higher).
+
+    \b
+    Examples:
+      autotrack compare 3f2a 91bc
+      autotrack compare latest 91bc --all
+      autotrack compare 3f2a 91bc 07de --format csv > compared.csv
+    """
+    from autotrack.query import get_run
+    from autotrack.query.sources import source
+
+    if len(runs) < 2:
+        raise click.UsageError(f"one run is compared with another; to look at one: autotrack show {runs[0]}")
+    opened = source(store)
+    views = [get_run(reference, store=opened) for reference in runs]
+    rows = _rows(views, everything)
+    match format_:
+        case "json":
+            output.print_json(_document(views, rows))
+        case "csv":
+            header = ["kind", "key", *(view.run_id for view in views)]
+            output.print_csv(header, [[row.kind, row.key, *(_json(value) for value in row.values)] for row in rows])
+        case _:
+            _print(views, rows, everything)
+
+
+def direction(metric: str) -> int:
+    """1 where higher is better, -1 where lower is, 0 where the name does not tell."""
+    words = re.split(r"[^a-z0-9]+", metric.lower())
+    if "neg" in words:
+        return 1
+    if "davies" in words and "bouldin" in words:
+        return -1
+    for word in reversed(words):
+        if word in _LOWER:
+            return -1
+        if word in _HIGHER:
+            return 1
+    return 0
+
+
+def _rows(views: Sequence[RunView], everything: bool) -> list[Row]:
+    from autotrack.query.view import by_interest
+
+    rows = [Row("params", key, _values(views, "params", key)) for key in _keys(views, "params")]
+    for key in by_interest(_keys(views, "metrics")):
+        values = _values(views, "metrics", key)
+        rows.append(Row("metrics", key, values, _best(key, values)))
+    if everything:
+        rows += [Row("tags", key, _values(views, "tags", key)) for key in sorted(_keys(views, "tags"))]
+        facts = [_flat(view.environment) for view in views]
+        for key in dict.fromkeys(key for mapping in facts for key in mapping):
+            rows.append(Row("environment", key, tuple(mapping.get(key) for mapping in facts)))
+        return rows
+    return [row for row in rows if len({repr(value) for value in row.values}) > 1]
+
+
+def _keys(views: Sequence[RunView], kind: str) -> list[str]:
+    return list(dict.fromkeys(key for view in views for key in getattr(view, kind)))
+
+
+def _values(views: Sequence[RunView], kind: str, key: str) -> tuple[Any, ...]:
+    return tuple(getattr(view, kind).get(key) for view in views)
+
+
+def _flat(facts: Any, prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+    return flat
+
+
+def _best(key: str, values: Sequence[float | None]) -> frozenset[int]:
+    way = direction(key)
+    known = [value for value in values if value is not None and value == value]
+    if not way or len(known) < 2 or min(known) == max(known):
+        return frozenset()
+    best = max(known) if way > 0 else min(known)
+    return frozenset(index for index, value in enumerate(values) if value == best)
+
+
+def _json(value: Any) -> Any:
+    from autotrack.events import number_to_json
+
+    return number_to_json(value) if isinstance(value, float) else value
+
+
+def _document(views: Sequence[RunView], rows: Sequence[Row]) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "runs": [{"run_id": view.run_id, "run_name": view.name, "status": view.status} for view in views]
+    }
+    for row in rows:
+        values = {view.run_id: _json(value) for view, value in zip(views, row.values, strict=True)}
+        document.setdefault(row.kind, {})[row.key] = values
+    return document
+
+
+def _print(views: Sequence[RunView], rows: Sequence[Row], everything: bool) -> None:
+    from autotrack.query.text import plural
+
+    console = output.console()
+    if not rows:
+        console.print(f"These {plural(len(views), 'run')} have the same params and metrics. Everything: --all")
+        return
+    for index, block in enumerate(_blocks(views, rows, console.width)):
+        if index:
+            console.print()
+        _block(console, views, rows, block)
+    if any(row.best for row in rows):
+        console.print()
+        console.print(output.styled("* the best, where the metric's name tells which way is better", "dim"))
+    if not everything:
+        console.print(output.styled("equal values, tags and the environment: --all", "dim"))
+
+
+def _cell(row: Row, index: int) -> str:
+    from autotrack.query.text import number, plain, shortened
+
+    value = row.values[index]
+    if value is None:
+        return "–"
+    if row.kind == "metrics":
+        return number(value, 6) + (" *" if index in row.best else "  " if row.best else "")
+    return shortened(plain(str(value)), _VALUE_WIDTH)
+
+
+def _heading(view: RunView) -> str:
+    from autotrack.query.text import plain, shortened
+
+    return f"{view.run_id[:8]}\n{shortened(plain(view.name), _VALUE_WIDTH)}"
+
+
+def _blocks(views: Sequence[RunView], rows: Sequence[Row], width: int) -> list[list[int]]:
+    """The runs, in groups that are narrow enough to stand side by side."""
+    from rich.cells import cell_len
+
+    left = min(_KEY_WIDTH, max(cell_len(row.key) for row in rows)) + 2 + _GAP
+    blocks: list[list[int]] = []
+    used = width + 1
+    for index, view in enumerate(views):
+        texts = [*_heading(view).split("\n"), *(_cell(row, index) for row in rows)]
+        wide = max(cell_len(line) for line in texts) + _GAP
+        if not blocks or used + wide - _GAP > width:
+            blocks.append([])
+            used = left
+        blocks[-1].append(index)
+        used += wide
+    return blocks
+
+
+def _block(console: Any, views: Sequence[RunView], rows: Sequence[Row], block: Sequence[int]) -> None:
+    from rich.table import Table
+
+    from autotrack.query.text import plain, shortened
+
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("", overflow="fold", max_width=_KEY_WIDTH + 2)
+    for index in block:
+        table.add_column(output.styled_lines(_heading(views[index])), justify="right", overflow="fold")
+    kind = ""
+    for row in rows:
+        if row.kind != kind:
+            kind = row.kind
+            table.add_row(output.styled(kind.capitalize(), "bold"))
+        cells = [output.styled(_cell(row, index), "bold green" if index in row.best else "") for index in block]
+        table.add_row(output.styled("  " + shortened(plain(row.key), 200)), *cells)
+    console.print(table)

@@ -1,0 +1,246 @@
+"""scikit-learn: every outermost ``fit`` is a run; predictions, scores and metrics after it join that run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from autotrack.capture import scope
+from autotrack.capture.guard import shield
+from autotrack.capture.recorder import Links, RunRecorder, Session
+from autotrack.capture.sinks import now
+from autotrack.integrations.base import Call, Family, Functions, Integration, Method, Target, Watching
+from autotrack.integrations.sklearn import estimators
+from autotrack.integrations.sklearn.evaluation import FittedRun, command, input_name, is_number, metric_arguments
+from autotrack.integrations.sklearn.predictions import Origin, Predictions
+from autotrack.integrations.sklearn.training import TrainingPass, predict_training_data
+from autotrack.models import infer_signature, write_model
+
+_MARK: Final = "_autotrack_quiet"
+_MODEL: Final = "model"
+
+
+class Sklearn(Integration):
+    """Observes all subclasses of ``BaseEstimator``, ``sklearn.metrics`` and the way into joblib's threads."""
+
+    name = "sklearn"
+    targets: ClassVar[tuple[Target, ...]] = (
+        Family(
+            "sklearn.base",
+            "BaseEstimator",
+            {
+                "fit": "fit",
+                "fit_transform": "fit",
+                "fit_predict": "fit_predict",
+                "predict": "predict",
+                "predict_proba": "predict",
+                "predict_log_proba": "predict",
+                "decision_function": "predict",
+                "score_samples": "predict",
+                "score": "score",
+            },
+        ),
+        Functions("sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")),
+        # Their inner fits are no runs.
+        Functions(
+            "sklearn.model_selection",
+            "straight_through",
+            names=(
+                "cross_val_predict",
+                "cross_val_score",
+                "cross_validate",
+                "learning_curve",
+                "permutation_test_score",
+                "validation_curve",
+            ),
+        ),
+        # joblib's threads do not inherit context variables: what runs in them for an observed call is marked.
+        Method("sklearn.utils.parallel", "Parallel", {"__call__": "into_threads"}, always=True),
+        Method("sklearn.utils.parallel", "_FuncWrapper", {"__call__": "in_thread"}, always=True),
+    )
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._fitted = Links()
+        self._predictions = Predictions()
+
+    def reset(self) -> None:
+        self._fitted.clear()
+        self._predictions.clear()
+        self.session.forget_last_run()
+
+    def fit(self, call: Call) -> Watching:
+        """One outermost fit: a run, or the active run's own where it is the first in it."""
+        estimator = call.instance
+        if estimators.only_prepares(estimator):
+            yield None
+            return
+        X, y, name = call.argument("X"), call.argument("y"), input_name(call) or "X"
+        run, is_own = self._open_run(estimator)
+        params: Mapping[str, Any] = {}
+        try:
+            with shield("read the params of an estimator"):
+                params = estimator.get_params(deep=True)
+            with shield("record the start of a fit"):
+                shown = estimator.get_params(deep=False) if estimators.is_search(estimator) else params
+                run.params(shown)
+            dataset = None
+            if self.session.settings.log_datasets:
+                dataset = run.dataset(X, y, name=name, context="train")
+            run.flush()
+            started = time.perf_counter()
+            outcome = yield None
+            seconds = time.perf_counter() - started
+            if outcome.error is not None:
+                if is_own:
+                    run.end_by(outcome.error)
+                else:
+                    run.tags({"fit_error": f"{type(outcome.error).__name__}: {outcome.error}"})
+                    run.flush()
+                return
+            taken = None
+            weight = call.argument("sample_weight")
+            with shield("predict the training data for the training metrics"):
+                taken = predict_training_data(
+                    estimator, X, y, weight, params, self.session.settings.max_metric_rows
+                )
+            run.metrics({"fit_seconds": seconds})
+            if taken is not None and taken.rows < taken.total:
+                run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
+            if self.session.settings.log_models:
+                self._write_model(run, estimator, X, taken, dataset)
+            self._fitted.set(estimator, FittedRun(run, X, name))
+            if is_own:
+                run.end_by(None)
+            else:
+                run.flush()
+            if taken is not None:
+                self._work_out_later(run, taken)
+        finally:
+            # Only where the fit was left by a way not foreseen above, such as Ctrl-C in our own part.
+            if is_own and not run.ended:
+                run.end_by(GeneratorExit())
+
+    def fit_predict(self, call: Call) -> Watching:
+        """A fit whose result is the prediction for the training data."""
+        watching = self.fit(call)
+        X = call.argument("X")
+        outcome = yield next(watching)
+        try:
+            watching.send(outcome)
+        except StopIteration:
+            pass
+        fitted = self._fitted.get(call.instance)
+        if fitted is not None and outcome.error is None:
+            self._predictions.remember(outcome.value, Origin(fitted, fitted.name), X)
+
+    def predict(self, call: Call) -> Watching:
+        """A prediction of a model whose run we know."""
+        fitted = self._fitted_run(call)
+        name = input_name(call) if fitted is not None else None
+        outcome = yield None
+        if fitted is None or outcome.error is not None:
+            return
+        X = call.argument("X")
+        self._predictions.remember(outcome.value, Origin(fitted, fitted.dataset(X, None, name)), X)
+
+    def score(self, call: Call) -> Watching:
+        """``model.score(X, y)``."""
+        fitted = self._fitted_run(call)
+        name, called = None, ""
+        metric = f"{type(call.instance).__name__}_score"
+        if fitted is not None:
+            name = input_name(call)
+            with shield("describe a call of score"):
+                called = command(call, f"{type(call.instance).__name__}.score")
+        outcome = yield None
+        if fitted is None or outcome.error is not None or not is_number(outcome.value):
+            return
+        dataset = fitted.dataset(call.argument("X"), call.argument("y"), name)
+        fitted.metric(metric, dataset, outcome.value, called)
+
+    def metric(self, call: Call) -> Watching:
+        """A function of ``sklearn.metrics`` called on a prediction that is recognised."""
+        origin = None
+        called = ""
+        if self.session.settings.log_post_training_metrics:
+            origin = self._predictions.origin(metric_arguments(call.args, call.kwargs))
+            if origin is not None:
+                called = command(call, call.wrapped.__name__)
+        outcome = yield None
+        if origin is not None and outcome.error is None and is_number(outcome.value):
+            origin.fitted.metric(call.wrapped.__name__, origin.dataset, outcome.value, called)
+
+    def straight_through(self, call: Call) -> Watching:
+        """Nothing is recorded, and nothing inside is observed."""
+        yield None
+
+    def into_threads(self, call: Call) -> Watching:
+        """Mark the tasks of a `Parallel` that runs inside an observed call. The mark is a plain bool, for pickles."""
+        if not scope.quiet.get():
+            yield None
+            return
+        yield {"iterable": (_marked(task) for task in call.argument("iterable"))}
+
+    def in_thread(self, call: Call) -> Watching:
+        """Run a marked task quietly, whatever thread it runs in."""
+        if scope.quiet.get() or not vars(call.instance).get(_MARK):
+            yield None
+            return
+        with scope.quietly():
+            yield None
+
+    def _fitted_run(self, call: Call) -> FittedRun | None:
+        if not self.session.settings.log_post_training_metrics:
+            return None
+        found: FittedRun | None = self._fitted.get(call.instance)
+        return found
+
+    def _open_run(self, estimator: Any) -> tuple[RunRecorder, bool]:
+        """The run that a fit writes to, and whether it is the fit's own to end."""
+        cls = type(estimator)
+        tags = {"estimator_name": cls.__name__, "estimator_class": f"{cls.__module__}.{cls.__qualname__}"}
+        active = scope.active_run.get()
+        if active is not None and active.claim():
+            active.tags(tags)
+            return active, False
+        return self.session.start_run(estimators.run_name(estimator), parent=active, tags=tags), True
+
+    def _write_model(
+        self, run: RunRecorder, estimator: Any, X: Any, taken: TrainingPass | None, dataset: Any
+    ) -> None:
+        settings = self.session.settings
+        signature = None
+        if settings.log_model_signatures:
+            with shield("infer the model's signature"):
+                missing = {c["name"]: c.get("missing", 0) for c in dataset.columns} if dataset is not None else None
+                signature, _ = infer_signature(X, None if taken is None else taken.y_pred, missing=missing)
+        with shield("write the fitted model"):
+            example = X[:5] if settings.log_input_examples else None
+            run.model(
+                write_model(
+                    run.artifact_path(_MODEL),
+                    estimator,
+                    run_id=run.run_id,
+                    signature=signature,
+                    input_example=example,
+                    created=now(),
+                )
+            )
+
+    def _work_out_later(self, run: RunRecorder, taken: TrainingPass) -> None:
+        pos_label = self.session.settings.pos_label
+
+        def work_out() -> None:
+            run.metrics(taken.metrics(pos_label))
+            run.flush()
+
+        self.session.worker.submit(work_out)
+
+
+def _marked(task: Any) -> Any:
+    function = task[0]
+    if hasattr(function, "__dict__"):
+        vars(function)[_MARK] = True
+    return task

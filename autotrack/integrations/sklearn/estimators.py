@@ -1,0 +1,143 @@
+"""Questions about an estimator that are answered without touching it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier, is_regressor
+
+PREPARING: Final = (
+    "sklearn.preprocessing",
+    "sklearn.impute",
+    "sklearn.feature_extraction",
+    "sklearn.feature_selection",
+    "sklearn.compose._column_transformer",
+)
+
+_PREDICTS: Final = ("predict", "fit_predict")
+
+_COSTLY: Final = ("neighbors", "svm", "gaussian_process", "semi_supervised")
+"""Modules of scikit-learn whose predictions cost more the more rows the model was fitted on."""
+
+
+def only_prepares(estimator: Any) -> bool:
+    """Whether it makes data ready for another estimator, and so makes no run of its own."""
+    last = last_step(estimator)
+    if last is None or isinstance(last, str):
+        return True
+    if last is not estimator:
+        return only_prepares(last)
+    cls = type(estimator)
+    if cls.__module__.startswith(PREPARING):
+        return True
+    if cls.__module__.startswith("sklearn."):
+        return False
+    return hasattr(cls, "transform") and not any(hasattr(cls, name) for name in _PREDICTS)
+
+
+def last_step(estimator: Any) -> Any:
+    """The final step of a pipeline; the estimator itself where it is none."""
+    steps = getattr(estimator, "steps", None)
+    if isinstance(steps, list) and steps and hasattr(estimator, "_final_estimator"):
+        return steps[-1][1]
+    return estimator
+
+
+def is_search(estimator: Any) -> bool:
+    """Whether it is a parameter search, of scikit-learn or built on it."""
+    from sklearn.model_selection._search import BaseSearchCV
+
+    return isinstance(estimator, BaseSearchCV)
+
+
+def run_name(estimator: Any) -> str:
+    """What a person would call the run: ``SVC``, ``Pipeline(SVC)``, ``GridSearchCV(SVC)``."""
+    cls = type(estimator).__name__
+    last = last_step(estimator)
+    if last is not estimator and last is not None and not isinstance(last, str):
+        return f"{cls}({run_name(last)})"
+    inner = getattr(estimator, "estimator", None)
+    if inner is not None and hasattr(inner, "get_params") and not isinstance(inner, type):
+        return f"{cls}({run_name(inner)})"
+    return cls
+
+
+def task(estimator: Any) -> str:
+    """``"classifier"``, ``"regressor"`` or ``""``."""
+    if is_classifier(estimator):
+        return "classifier"
+    return "regressor" if is_regressor(estimator) else ""
+
+
+def score_metric(estimator: Any) -> str | None:
+    """The training metric that ``estimator.score`` is, where that can be told without calling it."""
+    last = last_step(estimator)
+    score = getattr(type(last), "score", None)
+    inner = getattr(score, "__wrapped__", score)
+    if inner is getattr(ClassifierMixin.score, "__wrapped__", ClassifierMixin.score):
+        return "accuracy_score"
+    if inner is getattr(RegressorMixin.score, "__wrapped__", RegressorMixin.score):
+        return "r2_score"
+    return None
+
+
+def row_limit(estimator: Any, limit: int) -> int:
+    """So many training rows are predicted at the most."""
+    last = last_step(estimator)
+    inner = getattr(last, "estimator", None)
+    for candidate in (last, inner):
+        parts = type(candidate).__module__.split(".")
+        if parts[0] == "sklearn" and len(parts) > 1 and parts[1] in _COSTLY:
+            return min(limit, 10_000)
+    return limit
+
+
+@contextmanager
+def untouched(estimator: Any, params: Mapping[str, Any]) -> Iterator[None]:
+    """Let the estimator predict and leave no trace of it.
+
+    Global random states, random generators among its params, and attributes of every estimator among its params are as
+    before; an object inside an attribute that predicting changes in place is not seen.
+    """
+    import random
+
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()
+    generators = [(value, _state_of(value)) for value in params.values() if _is_generator(value)]
+    objects = [estimator, *(value for value in params.values() if hasattr(value, "get_params"))]
+    attributes = [(held, dict(vars(held))) for held in objects if hasattr(held, "__dict__")]
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        for generator, state in generators:
+            _restore(generator, state)
+        for held, before in attributes:
+            if _changed(vars(held), before):
+                vars(held).clear()
+                vars(held).update(before)
+
+
+def _changed(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    return len(now) != len(before) or any(now.get(key, before) is not value for key, value in before.items())
+
+
+def _is_generator(value: Any) -> bool:
+    return isinstance(value, (np.random.RandomState, np.random.Generator))
+
+
+def _state_of(generator: Any) -> Any:
+    if isinstance(generator, np.random.RandomState):
+        return generator.get_state()
+    return generator.bit_generator.state
+
+
+def _restore(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.RandomState):
+        generator.set_state(state)
+    else:
+        generator.bit_generator.state = state

@@ -1,0 +1,106 @@
+"""What one fit leaves behind: predictions on the training data, taken once, and the metrics worked out from them later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autotrack.integrations.sklearn import scores
+from autotrack.integrations.sklearn.estimators import row_limit, score_metric, task, untouched
+
+PREFIX = "training_"
+
+
+@dataclass(slots=True)
+class TrainingPass:
+    """Predictions on (a sample of) the training data; arrays of ours, which the user's program cannot change.
+
+    ``rows`` of ``total`` rows were predicted. ``score`` is what the estimator's own ``score`` gave, where it had to be
+    called.
+    """
+
+    task: str
+    y_true: Any
+    y_pred: Any
+    probabilities: Any
+    classes: Any
+    sample_weight: Any
+    rows: int
+    total: int
+    score_metric: str | None
+    score: float | None
+
+    def metrics(self, pos_label: Any) -> dict[str, float]:
+        """The training metrics, under MLflow's names."""
+        found: dict[str, float] = {}
+        if self.y_pred is not None and self.y_true is not None:
+            if self.task == "regressor":
+                found = scores.regression(self.y_true, self.y_pred, self.sample_weight)
+            elif self.task == "classifier" and np.ndim(self.y_true) == 1:
+                found = scores.classification(
+                    self.y_true, self.y_pred, self.probabilities, self.classes, self.sample_weight, pos_label
+                )
+        if self.score is not None:
+            found["score"] = self.score
+        elif self.score_metric in found:
+            found["score"] = found[self.score_metric]
+        return {PREFIX + name: value for name, value in found.items()}
+
+
+def predict_training_data(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, params: Mapping[str, Any], limit: int
+) -> TrainingPass | None:
+    """One pass of ``predict`` (and ``predict_proba``) over the training data; ``None`` where there is nothing to score.
+
+    Above the limit an evenly spaced sample of rows is used. Runs while the user waits.
+    """
+    kind = task(estimator)
+    if y is None or not hasattr(estimator, "predict"):
+        return None
+    total = _rows(X)
+    if total is None or total == 0:
+        return None
+    step = -(-total // row_limit(estimator, limit))
+    X, y, sample_weight = (_every(step, values) for values in (X, y, sample_weight))
+    found = TrainingPass(kind, None, None, None, None, None, _rows(X) or 0, total, score_metric(estimator), None)
+    with untouched(estimator, params), np.errstate(all="ignore"):
+        if kind:
+            found.y_pred = _plain(estimator.predict(X))
+            if kind == "classifier" and hasattr(estimator, "predict_proba"):
+                found.probabilities = _plain(estimator.predict_proba(X))
+                found.classes = np.array(estimator.classes_) if hasattr(estimator, "classes_") else None
+        if (not kind or found.score_metric is None) and hasattr(estimator, "score"):
+            weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
+            found.score = float(estimator.score(X, y, **weighted))
+    found.y_true = _column(np.array(y))
+    found.sample_weight = None if sample_weight is None else np.array(sample_weight)
+    return found
+
+
+def _plain(prediction: Any) -> Any:
+    # Multi-output probabilities come as a list of arrays: nothing here scores them.
+    return None if isinstance(prediction, list) else _column(np.asarray(prediction))
+
+
+def _column(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return values.ravel() if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _rows(X: Any) -> int | None:
+    shape = getattr(X, "shape", None)
+    if shape:
+        return int(shape[0])
+    try:
+        return len(X)
+    except TypeError:
+        return None
+
+
+def _every(step: int, values: Any) -> Any:
+    """Every ``step``-th row; a view where the type has views."""
+    if step == 1 or values is None:
+        return values
+    return values.iloc[::step] if hasattr(values, "iloc") else values[::step]

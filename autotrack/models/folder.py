@@ -1,0 +1,210 @@
+"""Writing a model folder: inside the user's fit, so in a fraction of a millisecond, and whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import sys
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from autotrack.entities import LoggedModel
+from autotrack.errors import ModelError
+from autotrack.models.mlmodel import MLMODEL, PYTHON, render_mlmodel
+from autotrack.models.requirements import FRAMEWORKS, Requirements, find_requirements
+from autotrack.models.signature import Signature
+
+MODEL_FILE: Final = "model.pkl"
+_TAKEN: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_PYTHON_ENV: Final = (
+    f"python: {PYTHON}\nbuild_dependencies:\n- pip\n- setuptools\n- wheel\ndependencies:\n- -r requirements.txt\n"
+).encode()
+
+_logger = logging.getLogger(__name__)
+
+
+def write_model(
+    folder: Path,
+    model: Any,
+    *,
+    run_id: str,
+    signature: Signature | None,
+    input_example: Any = None,
+    created: datetime | int,
+    artifact_path: str = "model",
+) -> LoggedModel:
+    """Write a fitted model as a folder that MLflow's tools read.
+
+    It is written beside its place and renamed, so that a process that dies leaves no half of it there. An input example
+    that cannot be written is left out, with a warning through ``logging``.
+
+    Parameters
+    ----------
+    folder : where it is to stand; nothing but an empty folder may be there. Folders above it are made where they are
+        missing.
+    model : the fitted estimator; pickled with cloudpickle straight into the file.
+    run_id : the run that the ``MLmodel`` names.
+    signature : see `infer_signature`; ``None`` for none.
+    input_example : a few rows of X; ``None`` for none.
+    created : a datetime (a naive one is in UTC) or milliseconds since the epoch.
+    artifact_path : path among the run's artifacts, with forward slashes.
+
+    Raises
+    ------
+    ModelError
+        When the model cannot be pickled, naming what of it cannot, or the folder cannot be written. Then nothing is
+        left behind.
+    """
+    target = os.fspath(folder)
+    name = type(model).__name__
+    temporary = f"{target}.tmp-{os.urandom(4).hex()}"
+    try:
+        _make_folder(temporary)
+        try:
+            size = _write(temporary, model, run_id, signature, input_example, created, artifact_path)
+            os.rename(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    except ModelError:
+        raise
+    except OSError as error:
+        if error.filename2 == target and error.errno in _TAKEN:
+            raise ModelError(f"{target} exists already; a model is never written over anything") from error
+        raise ModelError(f"{name} cannot be written to {target}: {error.strerror or error}") from error
+    except Exception as error:
+        raise ModelError(f"{name} cannot be written to {target}: {type(error).__name__}: {error}") from error
+    return LoggedModel(artifact_path, _class_name(model), "cloudpickle", size)
+
+
+def warm_up() -> None:
+    """Do what only the first `write_model` of a process pays for: import cloudpickle, look up versions."""
+    import autotrack.models.pickling  # noqa: F401
+
+    find_requirements(FRAMEWORKS)
+
+
+def _write(
+    folder: str,
+    model: Any,
+    run_id: str,
+    signature: Signature | None,
+    input_example: Any,
+    created: datetime | int,
+    artifact_path: str,
+) -> int:
+    modules, model_size = _write_pickle(f"{folder}/{MODEL_FILE}", model)
+    if signature is not None and signature.library:
+        modules.add(signature.library)
+    requirements = find_requirements(modules)
+    requirements_text, conda_text = _environment_files(requirements)
+    example_info: dict[str, str] = {}
+    if input_example is not None:
+        example_info, example_size = _write_example(folder, input_example)
+        model_size += example_size
+    mlmodel = render_mlmodel(
+        artifact_path=artifact_path,
+        run_id=run_id,
+        model_uuid=os.urandom(16).hex(),
+        created=_utc(created),
+        estimator_class=_class_name(model),
+        sklearn_version=str(getattr(sys.modules.get("sklearn"), "__version__", "")),
+        predicts=hasattr(model, "predict"),
+        size=model_size,
+        local_modules=requirements.local_modules,
+        signature=signature,
+        example=example_info,
+    ).encode()
+    _write_file(f"{folder}/requirements.txt", requirements_text)
+    _write_file(f"{folder}/conda.yaml", conda_text)
+    _write_file(f"{folder}/python_env.yaml", _PYTHON_ENV)
+    _write_file(f"{folder}/{MLMODEL}", mlmodel)
+    return model_size + len(requirements_text) + len(conda_text) + len(_PYTHON_ENV) + len(mlmodel)
+
+
+def _write_pickle(path: str, model: Any) -> tuple[set[str], int]:
+    """The modules that the bytes name, and how many bytes they are."""
+    from autotrack.models.pickling import RecordingPickler, Sink
+
+    fd = os.open(path, _FLAGS, 0o666)
+    try:
+        sink = Sink(fd)
+        pickler = RecordingPickler(sink)
+        try:
+            pickler.dump(model)
+        except OSError as error:
+            if error is sink.error:
+                raise
+            raise _unpicklable(model, pickler.last, error) from error
+        except Exception as error:
+            raise _unpicklable(model, pickler.last, error) from error
+    finally:
+        os.close(fd)
+    return pickler.modules, sink.size
+
+
+def _unpicklable(model: Any, last: Any, error: Exception) -> ModelError:
+    from autotrack.models.pickling import find_path
+
+    message = f"{type(model).__name__} cannot be pickled: {error}"
+    if last is not model and (path := find_path(model, last)) is not None:
+        message += f" (at {type(model).__name__}{path}, a {type(last).__module__}.{type(last).__qualname__})"
+    return ModelError(message)
+
+
+def _write_example(folder: str, data: Any) -> tuple[dict[str, str], int]:
+    from autotrack.models.example import FILE, SERVING_FILE, render_example
+
+    try:
+        example = render_example(data)
+        text, serving_text = example.text.encode(), example.serving_text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        _logger.warning("the input example is left out of the model: %s", error)
+        return {}, 0
+    _write_file(f"{folder}/{FILE}", text)
+    _write_file(f"{folder}/{SERVING_FILE}", serving_text)
+    return example.info, len(text) + len(serving_text)
+
+
+@lru_cache(maxsize=256)
+def _environment_files(requirements: Requirements) -> tuple[bytes, bytes]:
+    """``requirements.txt`` and ``conda.yaml``."""
+    conda = ["channels:", "- conda-forge", "dependencies:", f"- python={PYTHON}", "- pip", "- pip:"]
+    conda += [f"  - {pin}" for pin in requirements.pins]
+    conda.append("name: model-env")
+    return "".join(f"{pin}\n" for pin in requirements.pins).encode(), "\n".join(conda).encode() + b"\n"
+
+
+def _write_file(path: str, data: bytes) -> None:
+    fd = os.open(path, _FLAGS, 0o666)
+    try:
+        written = os.write(fd, data)
+        while written < len(data):
+            written += os.write(fd, data[written:])
+    finally:
+        os.close(fd)
+
+
+def _make_folder(path: str) -> None:
+    try:
+        os.mkdir(path)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.mkdir(path)
+
+
+def _class_name(model: Any) -> str:
+    return f"{type(model).__module__}.{type(model).__qualname__}"
+
+
+def _utc(created: datetime | int) -> str:
+    if not isinstance(created, datetime):
+        created = datetime.fromtimestamp(created / 1000, UTC)
+    elif created.tzinfo is not None:
+        created = created.astimezone(UTC)
+    return created.replace(tzinfo=None).isoformat(" ", "microseconds")

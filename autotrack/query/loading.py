@@ -1,0 +1,98 @@
+"""Load the model of a run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from autotrack.errors import ArtifactNotFound, ModelError
+from autotrack.query import text
+from autotrack.query.finding import get_run
+from autotrack.query.sources import StoreLike
+from autotrack.query.view import RunView
+
+_FORM = "'runs:/<run id>/model' (an id, its beginning, a name or 'latest'), or a model's folder"
+
+
+def load_model(uri: str | os.PathLike[str], *, store: StoreLike = None) -> Any:
+    """Load a model that was recorded. It is unpickled: load only what you trust.
+
+    Parameters
+    ----------
+    uri : ``"runs:/<run>/model"``, where ``<run>`` is whatever `get_run` takes, or the path of a model's folder.
+    store : where to look; the store in force when left out.
+
+    Raises
+    ------
+    RunNotFound, AmbiguousRun
+        As `get_run`.
+    ModelError
+        When the URI is none, the run has no such model, or it cannot be loaded here.
+    """
+    if isinstance(uri, os.PathLike):
+        return _load_folder(Path(uri))
+    if not isinstance(uri, str) or not uri.strip():
+        raise ModelError(f"{uri!r} is no model; expected {_FORM}")
+    scheme, colon, rest = uri.strip().partition(":/")
+    if colon and scheme == "runs":
+        reference, _, path = rest.strip("/").partition("/")
+        if not reference or not path:
+            raise ModelError(f"{text.plain(uri)!r} is no model URI; expected {_FORM}")
+        return load_from_run(get_run(reference, store=store), path)
+    if scheme in ("models", "models:") or uri.startswith("models:"):
+        raise ModelError(f"{text.plain(uri)!r}: there is no model registry yet; load a run's model by {_FORM}")
+    if colon and len(scheme) > 1 and "/" not in scheme:
+        raise ModelError(f"{text.plain(uri)!r}: cannot load from {text.plain(scheme)!r}; expected {_FORM}")
+    if uri.startswith("runs:"):
+        raise ModelError(f"{text.plain(uri)!r} is no model URI; expected {_FORM}")
+    return _load_folder(Path(uri).expanduser())
+
+
+def load_from_run(run: RunView, path: str = "model") -> Any:
+    """The run's model at ``path``.
+
+    Raises
+    ------
+    ModelError
+        When the run has no such model, or it cannot be loaded here.
+    """
+    wanted = path.strip("/")
+    known = [model.path for model in run.models]
+    if wanted not in known:
+        raise ModelError(_no_model(run, wanted, known))
+    try:
+        folder = run.artifact_path(wanted)
+    except ArtifactNotFound as error:
+        raise ModelError(
+            f"run {run.run_id} ({text.plain(run.name)}) recorded a model at {wanted!r}, but its files are gone: {error}"
+        ) from error
+    return _load(folder)
+
+
+def _load_folder(folder: Path) -> Any:
+    if not folder.is_dir():
+        raise ModelError(f"no model at {text.plain(str(folder))!r}: there is no such folder; expected {_FORM}")
+    return _load(folder)
+
+
+def _load(folder: Path) -> Any:
+    from autotrack.models.loading import load_model as load
+
+    return load(folder)
+
+
+def _no_model(run: RunView, wanted: str, known: list[str]) -> str:
+    who = f"run {run.run_id} ({text.plain(run.name)})"
+    if known:
+        there = ", ".join(repr(text.plain(path)) for path in known)
+        return f"{who} has no model {text.plain(wanted)!r}; it has {there}"
+    files = run.artifacts
+    if files:
+        shown = ", ".join(text.plain(file) for file in files[:8])
+        if len(files) > 8:
+            shown += f" and {len(files) - 8} more"
+        there = f"its artifacts are {shown}"
+    else:
+        there = "it has no artifacts"
+    return f"{who} has no model: {there}. Was log_models off, or could the model not be saved?"

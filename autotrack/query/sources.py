@@ -1,0 +1,43 @@
+"""Which store a question goes to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from autotrack import settings
+from autotrack.errors import SettingsError
+from autotrack.stores.base import Store
+
+StoreLike = Store | str | os.PathLike[str] | None
+
+before_read: list[Callable[[], None]] = []
+"""Called before a store is read. The writing half puts its ``flush`` here, so that a script finds what it just did."""
+
+
+def source(store: StoreLike = None) -> Store:
+    """The store that is meant: this one, the one of a URI or folder, or with ``None`` the one in force.
+
+    Raises
+    ------
+    SettingsError
+        When it is none of these.
+    StoreError
+        When the store cannot be opened.
+    """
+    for hook in before_read:
+        hook()
+    if store is None:
+        return _open(settings.store_uri())
+    if isinstance(store, (str, os.PathLike)):
+        with settings.use_store(store):  # checks it and makes a relative folder absolute
+            return _open(settings.store_uri())
+    if isinstance(store, Store):
+        return store
+    raise SettingsError(f"store={store!r}: expected a URI or folder such as './runs', or an open store")
+
+
+def _open(uri: str) -> Store:
+    from autotrack.stores import open_store
+
+    return open_store(uri)

@@ -1,0 +1,253 @@
+"""One run, to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from autotrack.entities import Artifact, Dataset, LoggedModel, Metric, Run
+from autotrack.events import dataset_to_json, number_to_json
+from autotrack.query import text
+from autotrack.stores.base import Store
+
+
+class RunView:
+    """A recorded run, read-only.
+
+    It is the run as it was when it was looked up; artifacts, children and metric histories are read when asked for.
+    Get one from `autotrack.get_run`.
+    """
+
+    __slots__ = ("_run", "_store")
+
+    def __init__(self, run: Run, store: Store) -> None:
+        self._run = run
+        self._store = store
+
+    @property
+    def run_id(self) -> str:
+        return self._run.run_id
+
+    @property
+    def name(self) -> str:
+        return self._run.name
+
+    @property
+    def status(self) -> str:
+        """``RUNNING``, ``FINISHED``, ``FAILED``, ``KILLED``; ``BROKEN`` where it cannot be read."""
+        return self._run.status
+
+    @property
+    def experiment(self) -> str:
+        return self._run.experiment
+
+    @property
+    def experiment_id(self) -> str:
+        return self._run.experiment_id
+
+    @property
+    def start_time(self) -> datetime | None:
+        """In UTC."""
+        return text.utc(self._run.start_time)
+
+    @property
+    def end_time(self) -> datetime | None:
+        """In UTC; ``None`` while the run goes on."""
+        return text.utc(self._run.end_time)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end."""
+        return self._run.duration
+
+    @property
+    def params(self) -> dict[str, str]:
+        return dict(self._run.params)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The last value of each metric; see `metric_history` for all of them."""
+        return dict(self._run.metrics)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return dict(self._run.tags)
+
+    @property
+    def datasets(self) -> list[Dataset]:
+        """What the run saw of its data: name, columns, shape, digest; never the data itself."""
+        return list(self._run.datasets)
+
+    @property
+    def models(self) -> list[LoggedModel]:
+        """The models among the artifacts; `model` loads one."""
+        return list(self._run.models)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """The program that made the run: script, arguments, git, packages, machine."""
+        return dict(self._run.process)
+
+    @property
+    def error(self) -> str | None:
+        """Why the run did not finish."""
+        return self._run.error
+
+    @property
+    def broken(self) -> str | None:
+        """What of the run could not be read; ``None`` for a sound one."""
+        return self._run.broken
+
+    @property
+    def parent_run_id(self) -> str | None:
+        return self._run.parent_run_id
+
+    @property
+    def children(self) -> list[RunView]:
+        """The runs that were made inside this one, newest first."""
+        found = self._store.search_runs(f"attributes.parent_run_id = '{self.run_id}'")
+        return [RunView(run, self._store) for run in found]
+
+    @property
+    def artifacts(self) -> list[str]:
+        """Every file of the run, as a path relative to the run's artifacts."""
+        return [artifact.path for artifact in self.artifact_files()]
+
+    def artifact_files(self) -> list[Artifact]:
+        """As `artifacts`, with sizes and digests."""
+        return sorted(self._walk(""), key=lambda artifact: artifact.path)
+
+    def artifact_path(self, path: str) -> Path:
+        """Where a file or folder of the run stands on this machine's disk; fetched first where need be.
+
+        Raises
+        ------
+        ArtifactNotFound
+            When the run has no such artifact.
+        """
+        return self._store.artifact_path(self.run_id, path)
+
+    def metric_history(self, key: str) -> list[Metric]:
+        """Every point of one metric, by step, then time; empty where there is none."""
+        return self._store.metric_history(self.run_id, key)
+
+    def model(self, path: str = "model") -> Any:
+        """The fitted model that the run recorded. It is unpickled: load only what you trust.
+
+        Raises
+        ------
+        ModelError
+            When the run has no such model, or it cannot be loaded here.
+        """
+        from autotrack.query.loading import load_from_run
+
+        return load_from_run(self, path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run as a mapping of JSON types, with `search_runs`' names. Times in ISO 8601, NaN as ``"NaN"``."""
+        run = self._run
+        return summary(run) | {
+            "error": run.error,
+            "datasets": [dataset_to_json(dataset) for dataset in run.datasets],
+            "models": [
+                {
+                    "path": model.path,
+                    "estimator_class": model.estimator_class,
+                    "serialization_format": model.serialization_format,
+                    "size": model.size,
+                }
+                for model in run.models
+            ],
+            "artifacts": [
+                {"path": artifact.path, "size": artifact.size, "digest": artifact.digest}
+                for artifact in self.artifact_files()
+            ],
+            "environment": dict(run.process),
+        }
+
+    def __repr__(self) -> str:
+        run = self._run
+        lines = [f"Run {text.plain(run.name)}  {run.status}  {run.run_id}"]
+        begun = text.stamp(run.start_time)
+        took = text.seconds(run.duration)
+        when = f"{begun}, took {took}" if took else begun
+        lines.append(f"  started   {when or 'at an unknown time'}; experiment {text.plain(run.experiment)}")
+        params = [f"{text.plain(key)}={text.shortened(text.plain(value), 30)}" for key, value in run.params.items()]
+        metrics = [f"{text.plain(key)}={text.number(run.metrics[key])}" for key in by_interest(run.metrics)]
+        for label, items in (("params", params), ("metrics", metrics)):
+            if items:
+                lines.append(f"  {label:<9} {_some(items)}")
+        if run.datasets:
+            lines.append(f"  data      {_some([_dataset(dataset) for dataset in run.datasets])}")
+        if run.models:
+            lines.append(f"  models    {_some([text.plain(model.path) for model in run.models])}")
+        if run.error:
+            lines.append(f"  error     {text.shortened(text.plain(last_line(run.error)), 100)}")
+        if run.broken:
+            lines.append(f"  broken    {text.shortened(text.plain(run.broken), 100)}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from autotrack.query.notebook import html
+
+        return html(self._run)
+
+    def _walk(self, folder: str) -> Iterator[Artifact]:
+        for artifact in self._store.artifacts(self.run_id, folder):
+            if artifact.is_dir:
+                yield from self._walk(artifact.path)
+            else:
+                yield artifact
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """What a listing tells of a run, as JSON types."""
+    return {
+        "run_id": run.run_id,
+        "run_name": run.name,
+        "experiment": run.experiment,
+        "experiment_id": run.experiment_id,
+        "status": run.status,
+        "start_time": text.iso(run.start_time),
+        "end_time": text.iso(run.end_time),
+        "duration": run.duration,
+        "parent_run_id": run.parent_run_id,
+        "broken": run.broken,
+        "metrics": {key: number_to_json(value) for key, value in run.metrics.items()},
+        "params": dict(run.params),
+        "tags": dict(run.tags),
+    }
+
+
+def by_interest(metrics: Any) -> list[str]:
+    """Metric names: those on held-out data first, then ``training_score``, then the other training metrics."""
+
+    def rank(key: str) -> tuple[int, str]:
+        if not key.startswith("training_"):
+            return (2 if key == "fit_seconds" else 0, key)
+        return (1 if key == "training_score" else 3, key)
+
+    return sorted(metrics, key=rank)
+
+
+def last_line(error: str) -> str:
+    """The line of a traceback that says what went wrong."""
+    lines = [line for line in error.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
+
+
+def _dataset(dataset: Dataset) -> str:
+    shape = " × ".join("?" if length is None else f"{length:,}" for length in dataset.shape)
+    return f"{text.plain(dataset.name) or 'unnamed'} ({dataset.context}{', ' if shape else ''}{shape})"
+
+
+def _some(items: list[str], width: int = 100) -> str:
+    line, count = "", 0
+    for item in items:
+        longer = f"{line}, {item}" if line else item
+        if line and len(longer) > width:
+            break
+        line, count = longer, count + 1
+    return line if count == len(items) else f"{line}, … ({len(items)} in all)"

@@ -1,0 +1,247 @@
+"""The folder store: ``journals/*.jsonl``, ``artifacts/<run id>/…`` and ``runs.db``, an index that can be rebuilt.
+
+The journals and artifacts are the truth. Every read first folds what the journals gained, live ones included, into the
+index, each file in one transaction together with how far it was read; so several readers may fold at once, and nothing
+is taken in twice. An index that is damaged, of another version, or whose journals were deleted or rewritten is made
+anew; where it cannot be written it is kept in memory. No absolute path stands in the folder: it can be moved.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from autotrack import journal
+from autotrack.entities import Artifact, Experiment, Metric, Run
+from autotrack.errors import FilterError, RunNotFound, StoreError
+from autotrack.events import Entry
+from autotrack.stores import artifacts as artifact_files
+from autotrack.stores import rows
+from autotrack.stores.filters import parse_filter, parse_order_by
+from autotrack.stores.folding import fold
+from autotrack.stores.incoming import locked, write
+from autotrack.stores.index import Index
+from autotrack.stores.sql import NEWEST_FIRST, Bound, compile_filter, compile_order, encode
+
+ARTIFACTS: Final = "artifacts"
+INDEX: Final = "runs.db"
+_TOO_MUCH: Final = ("parser stack overflow", "expression tree is too large", "too many sql variables")
+
+T = TypeVar("T")
+
+
+def open_uri(uri: str) -> LocalStore:
+    """The store of a path or a ``file:`` URI."""
+    if uri.lower().startswith("file:"):
+        from urllib.parse import unquote, urlsplit
+        from urllib.request import url2pathname
+
+        parts = urlsplit(uri)
+        if parts.netloc not in ("", "localhost", "."):
+            raise StoreError(f"{uri}: a file: URI cannot name another host ({parts.netloc}); write file:///path")
+        path = url2pathname(parts.path) if os.name == "nt" else unquote(parts.path, errors="surrogateescape")
+        return LocalStore(Path(path))
+    return LocalStore(Path(uri))
+
+
+class LocalStore:
+    """The runs in a folder. Opening and reading one that does not exist shows no runs, and does not make it.
+
+    Parameters
+    ----------
+    folder : the store's folder, such as ``.autotrack``.
+
+    Raises
+    ------
+    StoreError
+        When something other than a folder stands there.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder: Final = Path(os.path.abspath(os.path.expanduser(folder)))
+        if self.folder.exists() and not self.folder.is_dir():
+            raise StoreError(f"{self.folder} is a file; a store is a folder")
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self._index: Index | None = None
+        self._parents: Index | None = None
+        self._in_memory = False
+
+    @property
+    def uri(self) -> str:
+        """The folder's absolute path."""
+        return str(self.folder)
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """See `Store.apply`. The entries are kept in journals of their own, so that the index can be rebuilt."""
+        entries = list(entries)
+        if entries:
+            self._attempt(lambda index: write(self.folder, index, entries))
+
+    def get_run(self, run_id: str) -> Run:
+        """See `Store.get_run`."""
+        found = self._search("run_id = ?", [encode(run_id)])
+        if not found:
+            raise self._no_run(run_id)
+        return found[0]
+
+    def find_runs(self, reference: str) -> list[Run]:
+        """See `Store.find_runs`."""
+        if not reference:
+            return []
+        condition = "name = ? OR run_id = ? OR substr(run_id, 1, ?) = ?"
+        return self._search(condition, [encode(reference), encode(reference), len(reference), encode(reference)])
+
+    def search_runs(
+        self,
+        filter: str | None = None,
+        order_by: Sequence[str] = (),
+        limit: int | None = None,
+        *,
+        experiment: str | None = None,
+    ) -> list[Run]:
+        """See `Store.search_runs`."""
+        condition, bound = compile_filter(parse_filter(filter))
+        order, order_bound = compile_order([parse_order_by(text) for text in order_by])
+        if experiment is not None:
+            condition, bound = f"runs.experiment = ? AND {condition}", [encode(experiment), *bound]
+        at_most = -1 if limit is None else max(0, min(limit, 2**63 - 1))
+        try:
+            return self._search(condition, [*bound, *order_bound], order, at_most)
+        except StoreError as error:
+            if any(reason in str(error.__cause__).lower() for reason in _TOO_MUCH):
+                message = f"the filter is too large for this SQLite ({error.__cause__}): {filter!r:.200}"
+                raise FilterError(message) from error
+            raise
+
+    def metric_history(self, run_id: str, key: str) -> list[Metric]:
+        """See `Store.metric_history`."""
+        return self._with_index(lambda index: rows.history(index.connection, self._key(index, run_id), key))
+
+    def experiments(self) -> list[Experiment]:
+        """See `Store.experiments`."""
+        return self._with_index(lambda index: rows.experiments(index.connection))
+
+    def artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
+        """See `Store.artifacts`."""
+        return artifact_files.listing(self.folder / ARTIFACTS, run_id, path, self._logged(run_id))
+
+    def artifact_path(self, run_id: str, path: str) -> Path:
+        """See `Store.artifact_path`."""
+        return artifact_files.find(self.folder / ARTIFACTS, run_id, path, self._logged(run_id))
+
+    def artifact_folder(self, run_id: str) -> Path:
+        """Where a run's artifacts are to be written; it need not exist yet.
+
+        Raises
+        ------
+        StoreError
+            When no folder can have the run's id for a name.
+        """
+        if not artifact_files.folder_name_is_safe(run_id):
+            raise StoreError(f"{run_id!r} cannot be the name of a folder")
+        return self.folder / ARTIFACTS / run_id
+
+    def problems(self) -> list[str]:
+        """See `Store.problems`."""
+        query = "SELECT message FROM problems JOIN files ON files.id = problems.file ORDER BY files.name, problems.id"
+        return self._with_index(lambda index: [str(message) for (message,) in index.connection.execute(query)])
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        with self._lock:
+            if self._index is not None and self._process == os.getpid():
+                self._index.close()
+            self._index = None
+
+    def _search(self, condition: str, bound: list[Bound], order: str = NEWEST_FIRST, limit: int = -1) -> list[Run]:
+        return self._with_index(lambda index: rows.search(index.connection, condition, bound, order, limit))
+
+    def _logged(self, run_id: str) -> list[Artifact]:
+        return self._with_index(lambda index: rows.logged_artifacts(index.connection, self._key(index, run_id)))
+
+    def _key(self, index: Index, run_id: str) -> int:
+        row = index.connection.execute("SELECT id FROM runs WHERE run_id = ?", (encode(run_id),)).fetchone()
+        if row is None:
+            raise self._no_run(run_id)
+        return int(row[0])
+
+    def _no_run(self, run_id: str) -> RunNotFound:
+        return RunNotFound(f"no run {run_id!r} in {self.folder}")
+
+    def _with_index(self, query: Callable[[Index], T]) -> T:
+        """What a query answers, once everything is folded in."""
+
+        def fold_and_query(index: Index) -> T:
+            fold(self.folder, index)
+            with index.reading():
+                return query(index)
+
+        return self._attempt(fold_and_query)
+
+    def _attempt(self, use: Callable[[Index], T]) -> T:
+        """Use the index; where SQLite fails, again on a new file, and at last in memory."""
+        if self._process != os.getpid():
+            # After a fork the connection and whoever held the lock are the parent's.
+            self._process, self._lock, self._parents, self._index = os.getpid(), threading.RLock(), self._index, None
+        with self._lock:
+            was_reset = False
+            while True:
+                try:
+                    return use(self._open())
+                except sqlite3.DatabaseError as error:
+                    if self._in_memory:
+                        raise StoreError(f"{self.folder} cannot be read: {error}") from error
+                    damaged = not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
+                    if not damaged or was_reset or not self._reset():
+                        self._go_into_memory()
+                    was_reset = True
+
+    def _open(self) -> Index:
+        path = None if self._in_memory or not (self.folder / journal.JOURNALS).is_dir() else self.folder / INDEX
+        if self._index is not None:
+            if self._index.path == path and (path is None or _inode(path) == self._index.inode):
+                return self._index
+            self._index.close()
+            self._index = None
+        self._index = Index(path)
+        return self._index
+
+    def _reset(self) -> bool:
+        """Delete the damaged index; whether that could be done, by this process or another."""
+        path = self.folder / INDEX
+        damaged = _inode(path) if self._index is None else self._index.inode
+        if self._index is not None:
+            self._index.close()
+            self._index = None
+        try:
+            with locked(self.folder):
+                if _inode(path) == damaged:
+                    for suffix in ("-journal", "-wal", "-shm", ""):
+                        path.with_name(INDEX + suffix).unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
+    def _go_into_memory(self) -> None:
+        """Go on with an index of our own, beginning with what can be read of the one on disk."""
+        old, self._index = self._index, Index(None)
+        self._in_memory = True
+        if old is not None:
+            try:
+                old.connection.backup(self._index.connection, pages=-1, sleep=0)
+            except sqlite3.Error:
+                self._index.close()
+                self._index = Index(None)
+            old.close()
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0

@@ -1,0 +1,126 @@
+"""The rows of an index as the nouns of `autotrack.entities`."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from autotrack.entities import Artifact, Dataset, Experiment, LoggedModel, Metric, Run
+from autotrack.events import dataset_from_json
+from autotrack.stores.sql import BROKEN, NEWEST_FIRST, Bound, decode, encode
+
+_CHUNK: Final = 500
+_RUN: Final = (
+    "SELECT id, run_id, name, experiment, status, start_time, end_time, parent_run_id, process_id, error, "
+    f"{BROKEN} FROM runs"
+)
+
+
+def search(
+    connection: sqlite3.Connection, condition: str, bound: Sequence[Bound], order: str = NEWEST_FIRST, limit: int = -1
+) -> list[Run]:
+    """The runs for which a condition holds."""
+    query = f"SELECT id FROM runs WHERE {condition} ORDER BY {order} LIMIT ?"
+    return runs(connection, [int(row[0]) for row in connection.execute(query, (*bound, limit))])
+
+
+def runs(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Run]:
+    """The runs of these rows, in this order, everything about them fetched in bulk."""
+    facts: dict[str | bytes, dict[str, Any]] = {}
+    found: dict[int, Run] = {}
+    for start in range(0, len(keys), _CHUNK):
+        chunk = keys[start : start + _CHUNK]
+        params = _texts(connection, "params", chunk)
+        tags = _texts(connection, "tags", chunk)
+        metrics: dict[int, dict[str, float]] = {key: {} for key in chunk}
+        for run, name, value in _of(connection, "SELECT run, key, value FROM metrics", chunk):
+            metrics[run][decode(name)] = _number(value)
+        datasets: dict[int, list[Dataset]] = {key: [] for key in chunk}
+        for run, body in _logged(connection, "datasets", "body", chunk):
+            datasets[run].append(dataset_from_json(json.loads(body)))
+        models: dict[int, list[LoggedModel]] = {key: [] for key in chunk}
+        columns = "path, estimator_class, serialization_format, size"
+        for run, path, estimator_class, form, size in _logged(connection, "models", columns, chunk):
+            models[run].append(LoggedModel(decode(path), decode(estimator_class), decode(form), size))
+        for key, run_id, name, experiment, status, start_time, end_time, parent, process, error, broken in _of(
+            connection, _RUN, chunk, "id"
+        ):
+            if process not in facts:
+                facts[process] = _facts(connection, process)
+            found[key] = Run(
+                run_id=decode(run_id),
+                name=decode(name),
+                experiment=decode(experiment),
+                status=decode(status),
+                start_time=start_time,
+                end_time=end_time,
+                parent_run_id=None if parent is None else decode(parent),
+                process_id=decode(process),
+                params=params[key],
+                metrics=metrics[key],
+                tags=tags[key],
+                datasets=tuple(datasets[key]),
+                models=tuple(models[key]),
+                process=dict(facts[process]),
+                error=None if error is None else decode(error),
+                broken=broken,
+            )
+    return [found[key] for key in keys]
+
+
+def history(connection: sqlite3.Connection, run: int, key: str) -> list[Metric]:
+    """Every point of a metric, by step, then time, then as they were logged."""
+    query = (
+        "SELECT value, step, timestamp FROM points JOIN journals ON journals.id = points.journal "
+        "WHERE run = ? AND key = ? ORDER BY step, timestamp, journals.journal_id, number, position"
+    )
+    return [
+        Metric(key, _number(value), step, timestamp)
+        for value, step, timestamp in connection.execute(query, (run, encode(key)))
+    ]
+
+
+def experiments(connection: sqlite3.Connection) -> list[Experiment]:
+    """The experiments that have runs, by name."""
+    query = "SELECT experiment_id, experiment, count(*) FROM runs GROUP BY experiment ORDER BY CAST(experiment AS BLOB)"
+    return [Experiment(number, decode(name), count) for number, name, count in connection.execute(query)]
+
+
+def logged_artifacts(connection: sqlite3.Connection, run: int) -> list[Artifact]:
+    """The artifacts and model folders that events name."""
+    files = connection.execute("SELECT path, size, digest FROM artifacts WHERE run = ?", (run,))
+    found = [Artifact(decode(path), size, decode(digest)) for path, size, digest in files]
+    folders = connection.execute("SELECT path FROM models WHERE run = ?", (run,))
+    return found + [Artifact(decode(path), is_dir=True) for (path,) in folders]
+
+
+def _texts(connection: sqlite3.Connection, table: str, chunk: Sequence[int]) -> dict[int, dict[str, str]]:
+    texts: dict[int, dict[str, str]] = {key: {} for key in chunk}
+    for run, key, value in _of(connection, f"SELECT run, key, value FROM {table}", chunk):
+        texts[run][decode(key)] = decode(value)
+    return texts
+
+
+def _logged(connection: sqlite3.Connection, table: str, columns: str, chunk: Sequence[int]) -> Iterator[Any]:
+    """Rows of a table in the order in which their events were logged."""
+    query = f"SELECT run, {columns} FROM {table} JOIN journals ON journals.id = {table}.journal"
+    return _of(connection, query, chunk, order=" ORDER BY journals.journal_id, number")
+
+
+def _of(
+    connection: sqlite3.Connection, query: str, chunk: Sequence[int], column: str = "run", order: str = ""
+) -> Iterator[Any]:
+    places = ", ".join("?" * len(chunk))
+    return iter(connection.execute(f"{query} WHERE {column} IN ({places}){order}", chunk))
+
+
+def _facts(connection: sqlite3.Connection, process: str | bytes) -> dict[str, Any]:
+    rows: Iterable[Any] = connection.execute("SELECT key, value FROM facts WHERE process_id = ?", (process,))
+    return {decode(key): json.loads(value) for key, value in rows}
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
