@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import inspect
 import pickle
 import sys
+import weakref
 from types import ModuleType
 
 import cloudpickle
@@ -254,3 +256,18 @@ def test_switched_off_wrappers_that_somebody_kept_are_silent(patches):
     patches.undo()
     assert kept(1) == 3
     assert seen == []
+
+
+def test_a_class_of_the_users_can_be_collected(patches):
+    patches.family(Host, {"work": right})
+
+    class Passing(Host):
+        def work(self, a: int, b: int = 2) -> int:
+            return super().work(a, b)
+
+    Passing().work(1)
+    gone = weakref.ref(Passing)
+    del Passing
+    seen.clear()
+    gc.collect()
+    assert gone() is None

@@ -16,6 +16,7 @@ import pkgutil
 import sys
 import sysconfig
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType, FunctionType, ModuleType
@@ -144,10 +145,38 @@ def _by_name(function: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    holder: Any
+    """``name`` of ``holder()`` was ``original`` and is ``ours``."""
+
+    holder: Callable[[], Any]
     name: str
     original: Any
     ours: Any
+
+    def undo(self) -> None:
+        holder = self.holder()
+        # Somebody else may have patched over us: theirs stays, ours beneath it is silent.
+        if holder is None or vars(holder).get(self.name, _MISSING) is not self.ours:
+            return
+        if self.original is _MISSING:
+            delattr(holder, self.name)
+        else:
+            setattr(holder, self.name, self.original)
+
+
+class _MethodChange:
+    """A method of a class that may be the user's: nothing here keeps the class alive, which its functions would."""
+
+    __slots__ = ("holder", "name")
+
+    def __init__(self, holder: type, name: str) -> None:
+        self.holder = weakref.ref(holder)
+        self.name = name
+
+    def undo(self) -> None:
+        holder = self.holder()
+        ours = vars(holder).get(self.name) if holder is not None else None
+        if type(ours) is MethodWrapper:
+            setattr(holder, self.name, ours.__wrapped__)
 
 
 class Patches:
@@ -157,7 +186,7 @@ class Patches:
     """
 
     def __init__(self) -> None:
-        self._changes: list[_Change] = []
+        self._changes: list[_Change | _MethodChange] = []
         self._lock = threading.RLock()
         self.enabled = False
 
@@ -181,7 +210,8 @@ class Patches:
             raw = vars(owner).get(name, _MISSING)
             if raw is _MISSING or isinstance(raw, (MethodWrapper, property, type)):
                 return
-            self._set(owner, name, raw, MethodWrapper(raw, self._wrapper(observer, always)))
+            setattr(owner, name, MethodWrapper(raw, self._wrapper(observer, always)))
+            self._changes.append(_MethodChange(owner, name))
 
     def family(self, base: type, methods: Mapping[str, Observer]) -> None:
         """Observe methods of a class and all its subclasses, those yet to be defined too, with what they inherit.
@@ -189,11 +219,11 @@ class Patches:
         A method that comes from a mixin is observed in the mixin, for instances of ``base`` only.
         """
         observers = {name: _only_for(base, observer) for name, observer in methods.items()}
-        seen: set[type] = {object}
+        seen: weakref.WeakSet[type] = weakref.WeakSet()
 
         def patch(cls: type) -> None:
             for part in cls.__mro__:
-                if part not in seen:
+                if part is not object and part not in seen:
                     seen.add(part)
                     for name, observer in observers.items():
                         self.method(part, name, observer)
@@ -254,16 +284,11 @@ class Patches:
             while self._changes:
                 change = self._changes.pop()
                 with shield(f"take the observer off {change.name}"):
-                    # Somebody else may have patched over us: theirs stays, ours beneath it is silent.
-                    if vars(change.holder).get(change.name, _MISSING) is change.ours:
-                        if change.original is _MISSING:
-                            delattr(change.holder, change.name)
-                        else:
-                            setattr(change.holder, change.name, change.original)
+                    change.undo()
 
     def _set(self, holder: Any, name: str, original: Any, ours: Any) -> None:
         setattr(holder, name, ours)
-        self._changes.append(_Change(holder, name, original, ours))
+        self._changes.append(_Change(lambda: holder, name, original, ours))
 
     def _wrapper(self, observer: Observer, always: bool) -> Callable[..., Any]:
         names: tuple[str, ...] | None = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import click
 
+from autotrack.cli.direction import direction
 from autotrack.entities import Run
 from autotrack.events import number_to_json
 from autotrack.query import table, text
@@ -17,7 +18,6 @@ from autotrack.query.view import summary
 SHORT_ID: Final = 8
 NAME_WIDTH: Final = 24
 VALUE_WIDTH: Final = 16
-HEADER_WIDTH: Final = 14
 ATTRIBUTES: Final = tuple(name for name in table.COLUMNS if name != "artifact_uri")
 
 
@@ -37,9 +37,9 @@ class Column:
     def right(self) -> bool:
         return self.kind == "metrics" or self.key == "duration"
 
-    @property
-    def header(self) -> str:
-        return folded(text.plain(self.key), HEADER_WIDTH)
+    def header(self, width: int) -> str:
+        """Its key, on as many lines as a column of that width needs."""
+        return folded(text.plain(self.key), width)
 
     def value(self, run: Run) -> Any:
         """As JSON carries it; ``None`` where the run has none."""
@@ -48,11 +48,14 @@ class Column:
         value = getattr(run, self.kind).get(self.key)
         return number_to_json(value) if self.kind == "metrics" and value is not None else value
 
-    def cell(self, run: Run) -> str:
-        """As people read it."""
+    def cells(self, runs: Sequence[Run]) -> list[str]:
+        """As people read it, for each run."""
+        if self.kind == "metrics":
+            return text.aligned([run.metrics.get(self.key) for run in runs])
+        return [self._cell(run) for run in runs]
+
+    def _cell(self, run: Run) -> str:
         match self.kind, self.key:
-            case "metrics", key:
-                return text.number(run.metrics[key]) if key in run.metrics else ""
             case "attributes", "start_time":
                 return text.stamp(run.start_time)
             case "attributes", "end_time":
@@ -101,6 +104,7 @@ def telling(runs: Sequence[Run]) -> list[Column]:
     """The metrics and params that tell these runs apart, the most telling first."""
     metrics = [Column("metrics", key) for key in _common_first(runs, "metrics")]
     held_out = [column for column in metrics if not _is_training(column.key)]
+    held_out.sort(key=lambda column: direction(column.key) < 1)  # scores before errors, each the commonest first
     score = [column for column in metrics if column.key == "training_score"]
     params = [
         Column("params", key)
@@ -113,19 +117,25 @@ def telling(runs: Sequence[Run]) -> list[Column]:
     return order + rest
 
 
-def in_reading_order(columns: Sequence[Column]) -> list[Column]:
+def in_reading_order(columns: Iterable[Column]) -> list[Column]:
     """Params before metrics, each in the order chosen."""
     return sorted(columns, key=lambda column: {"params": 0, "metrics": 1}.get(column.kind, 2))
 
 
 def folded(name: str, width: int) -> str:
-    """A long name on several lines, broken behind underscores, dots or blanks where it can be."""
+    """A long name on several lines of about the same length, broken behind underscores, dots or blanks."""
+    count = len(_filled(name, width))
+    narrower = next(narrow for narrow in range(1, width + 1) if len(_filled(name, narrow)) == count)
+    return "\n".join(_filled(name, narrower))
+
+
+def _filled(name: str, width: int) -> list[str]:
     lines = [""]
     for part in _parts(name):
         if lines[-1] and len(lines[-1]) + len(part) > width:
             lines.append("")
         lines[-1] += part
-    return "\n".join(line.rstrip() for line in lines)
+    return [line.rstrip() for line in lines]
 
 
 def _parts(name: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from autotrack.cli import output
+from autotrack.cli.direction import direction
 from autotrack.cli.output import format_option, store_option
 
 if TYPE_CHECKING:
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 _VALUE_WIDTH: Final = 40
 _KEY_WIDTH: Final = 44
 _GAP: Final = 2
-
-# scikit-learn's rule: what ends in _score is the better the higher, in _error or _loss the lower. A name such as
-# brier_score_loss is judged by its last such word.
-_LOWER: Final = {"error", "loss", "deviance", "rmse", "mse", "mae", "mape"}
-_HIGHER: Final = {"score", "accuracy", "auc", "r2", "f1", "precision", "recall"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +48,12 @@ def compare(runs: tuple[str, ...], everything: bool, format_: str, store: str | 
       autotrack compare 3f2a 91bc 07de --format csv > compared.csv
     """
     from autotrack.query import get_run
-    from autotrack.query.sources import source
+    from autotrack.query.sources import reading
 
     if len(runs) < 2:
         raise click.UsageError(f"one run is compared with another; to look at one: autotrack show {runs[0]}")
-    opened = source(store)
-    views = [get_run(reference, store=opened) for reference in runs]
+    with reading(store) as opened:
+        views = [get_run(reference, store=opened) for reference in runs]
     rows = _rows(views, everything)
     match format_:
         case "json":
@@ -68,21 +63,6 @@ def compare(runs: tuple[str, ...], everything: bool, format_: str, store: str | 
             output.print_csv(header, [[row.kind, row.key, *(_json(value) for value in row.values)] for row in rows])
         case _:
             _print(views, rows, everything)
-
-
-def direction(metric: str) -> int:
-    """1 where higher is better, -1 where lower is, 0 where the name does not tell."""
-    words = re.split(r"[^a-z0-9]+", metric.lower())
-    if "neg" in words:
-        return 1
-    if "davies" in words and "bouldin" in words:
-        return -1
-    for word in reversed(words):
-        if word in _LOWER:
-            return -1
-        if word in _HIGHER:
-            return 1
-    return 0
 
 
 def _rows(views: Sequence[RunView], everything: bool) -> list[Row]:
@@ -162,32 +142,36 @@ def _print(views: Sequence[RunView], rows: Sequence[Row], everything: bool) -> N
         console.print(output.styled("equal values, tags and the environment: --all", "dim"))
 
 
-def _cell(row: Row, index: int) -> str:
+def _cell(row: Row, index: int, marks: bool) -> str:
     from autotrack.query.text import number, plain, shortened
 
     value = row.values[index]
     if value is None:
-        return "–"
-    if row.kind == "metrics":
-        return number(value, 6) + (" *" if index in row.best else "  " if row.best else "")
-    return shortened(plain(str(value)), _VALUE_WIDTH)
+        cell = "–"
+    elif row.kind == "metrics":
+        cell = number(value, 6)
+    else:
+        cell = shortened(plain(str(value)), _VALUE_WIDTH)
+    return cell + (" *" if index in row.best else "  ") if marks else cell
 
 
-def _heading(view: RunView) -> str:
+def _heading(view: RunView, marks: bool) -> str:
     from autotrack.query.text import plain, shortened
 
-    return f"{view.run_id[:8]}\n{shortened(plain(view.name), _VALUE_WIDTH)}"
+    lines = [view.run_id[:8], shortened(plain(view.name), _VALUE_WIDTH)]
+    return "\n".join(line + "  " if marks else line for line in lines)
 
 
 def _blocks(views: Sequence[RunView], rows: Sequence[Row], width: int) -> list[list[int]]:
     """The runs, in groups that are narrow enough to stand side by side."""
     from rich.cells import cell_len
 
+    marks = any(row.best for row in rows)
     left = min(_KEY_WIDTH, max(cell_len(row.key) for row in rows)) + 2 + _GAP
     blocks: list[list[int]] = []
     used = width + 1
     for index, view in enumerate(views):
-        texts = [*_heading(view).split("\n"), *(_cell(row, index) for row in rows)]
+        texts = [*_heading(view, marks).split("\n"), *(_cell(row, index, marks) for row in rows)]
         wide = max(cell_len(line) for line in texts) + _GAP
         if not blocks or used + wide - _GAP > width:
             blocks.append([])
@@ -202,15 +186,16 @@ def _block(console: Any, views: Sequence[RunView], rows: Sequence[Row], block: S
 
     from autotrack.query.text import plain, shortened
 
+    marks = any(row.best for row in rows)
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("", overflow="fold", max_width=_KEY_WIDTH + 2)
     for index in block:
-        table.add_column(output.styled_lines(_heading(views[index])), justify="right", overflow="fold")
+        table.add_column(output.styled_lines(_heading(views[index], marks)), justify="right", overflow="fold")
     kind = ""
     for row in rows:
         if row.kind != kind:
             kind = row.kind
             table.add_row(output.styled(kind.capitalize(), "bold"))
-        cells = [output.styled(_cell(row, index), "bold green" if index in row.best else "") for index in block]
+        cells = [output.styled(_cell(row, index, marks), "bold green" if index in row.best else "") for index in block]
         table.add_row(output.styled("  " + shortened(plain(row.key), 200)), *cells)
     console.print(table)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from autotrack.stores.base import Store
 
 _PADDING = 2
+_WIDE_TERMINAL = 110
+_WIDE_HEADER, _NARROW_HEADER = 14, 9
 
 
 @click.command(short_help="List runs, the newest first.")
@@ -54,27 +56,29 @@ def runs(
     """
     from autotrack.cli import columns as choice
     from autotrack.query import list_runs
-    from autotrack.query.sources import source
+    from autotrack.query.sources import reading
 
-    opened = source(store)
-    found = list_runs(filter_, order_by, limit or None, experiment=experiment, store=opened)
-    names = [name.strip() for name in columns.split(",") if name.strip()] if columns else []
-    wanted = choice.chosen(names, found) if names else []
-    match format_:
-        case "json":
-            _as_json(found, wanted)
-            _say_problems(opened)
-        case "csv":
-            listed = wanted or choice.every(found)
-            output.print_csv(
-                [column.name for column in listed], [[column.value(run) for column in listed] for run in found]
-            )
-            _say_problems(opened)
-        case _ if not found:
-            _say_empty(opened, narrowed=bool(filter_ or experiment))
-            _say_problems(opened)
-        case _:
-            _as_table(found, wanted, opened, more=limit > 0 and len(found) == limit)
+    with reading(store) as opened:
+        found = list_runs(filter_, order_by, limit + 1 if limit else None, experiment=experiment, store=opened)
+        more = 0 < limit < len(found)
+        found = found[:limit] if limit else found
+        names = [name.strip() for name in columns.split(",") if name.strip()] if columns else []
+        wanted = choice.chosen(names, found) if names else []
+        match format_:
+            case "json":
+                _as_json(found, wanted)
+                _say_problems(opened)
+            case "csv":
+                listed = wanted or choice.every(found)
+                output.print_csv(
+                    [column.name for column in listed], [[column.value(run) for column in listed] for run in found]
+                )
+                _say_problems(opened)
+            case _ if not found:
+                _say_empty(opened, narrowed=bool(filter_ or experiment))
+                _say_problems(opened)
+            case _:
+                _as_table(found, wanted, opened, which=("first" if order_by else "newest") if more else "")
 
 
 def _as_json(found: Sequence[Run], wanted: Sequence[Column]) -> None:
@@ -106,7 +110,7 @@ def _say_problems(store: Store) -> None:
         click.echo(f"! … and {plural(len(problems) - 3, 'more problem')} in {plain(store.uri)}", err=True)
 
 
-def _as_table(found: Sequence[Run], wanted: Sequence[Column], store: Store, *, more: bool) -> None:
+def _as_table(found: Sequence[Run], wanted: Sequence[Column], store: Store, *, which: str) -> None:
     from autotrack.query.text import plural, shortened
 
     console = output.console()
@@ -116,10 +120,10 @@ def _as_table(found: Sequence[Run], wanted: Sequence[Column], store: Store, *, m
         if run.broken:
             console.print(output.styled(f"! {run.run_id[:8]} is broken: {shortened(run.broken, 300)}", "magenta"))
     notes = []
-    if more:
-        notes.append(f"the newest {plural(len(found), 'run')} of more: --limit 0 lists all")
+    if which:
+        notes.append(f"only the {which} {plural(len(found), 'run')}: --limit 0 lists all")
     if hidden:
-        notes.append(f"{plural(hidden, 'column')} did not fit: --columns, or --format csv")
+        notes.append(f"{plural(hidden, 'more column')}: --columns, or --format csv")
     if notes:
         console.print(output.styled("; ".join(notes), "dim"))
     if store.problems():
@@ -154,7 +158,7 @@ def _table(found: Sequence[Run], wanted: Sequence[Column], width: int) -> tuple[
     if wanted:
         for column in wanted:
             colours = [output.COLOURS.get(run.status, "") for run in found] if column.name == "status" else None
-            add(column.header, [column.cell(run) for run in found], right=column.right, style=colours)
+            add(column.header(_WIDE_HEADER), column.cells(found), right=column.right, style=colours)
     else:
         names = [("↳ " if run.parent_run_id else "") + run.name for run in found]
         statuses = [run.status + (" !" if run.broken and run.status != "BROKEN" else "") for run in found]
@@ -163,18 +167,19 @@ def _table(found: Sequence[Run], wanted: Sequence[Column], width: int) -> tuple[
         used += add("started", [ago(run.start_time) for run in found], style=["dim"] * len(found))
         used += add("took", [seconds(run.duration) for run in found], right=True)
         used += add("status", statuses, style=[output.COLOURS.get(run.status, "") for run in found])
-        fitting = []
+        folding = _WIDE_HEADER if width >= _WIDE_TERMINAL else _NARROW_HEADER
+        fitting = {}
         for column in choice.telling(found):
-            values = [shortened(column.cell(run), choice.VALUE_WIDTH) for run in found]
-            room = measured(column.header, values)
+            header = column.header(folding)
+            values = [shortened(value, choice.VALUE_WIDTH) for value in column.cells(found)]
+            room = measured(header, values)
             if used + room - _PADDING <= width:
                 used += room
-                fitting.append(column)
+                fitting[column] = header, values
             else:
                 hidden += 1
         for column in choice.in_reading_order(fitting):
-            values = [shortened(column.cell(run), choice.VALUE_WIDTH) for run in found]
-            add(column.header, values, right=column.right)
+            add(*fitting[column], right=column.right)
     for row in range(len(found)):
         table.add_row(*(output.styled(column[row], style[row]) for column, style in zip(cells, styles, strict=True)))
     return table, hidden

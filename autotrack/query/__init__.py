@@ -1,14 +1,37 @@
 """The root of the reading half: look runs up, look at them, load their models.
 
-Nothing here imports the writing half, pandas or any other third-party package before it is needed.
+Nothing here imports the writing half, pandas or any other third-party package before it is needed; and the names are
+resolved when they are first used, because the writing half puts its ``flush`` into `before_read` in every script.
 """
 
 from __future__ import annotations
 
-from autotrack.query.finding import experiments, get_run, list_runs
-from autotrack.query.loading import load_model
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from autotrack.query.sources import before_read
-from autotrack.query.table import search_runs
-from autotrack.query.view import RunView
+
+if TYPE_CHECKING:
+    from autotrack.query.finding import experiments, get_run, list_runs
+    from autotrack.query.loading import load_model
+    from autotrack.query.table import search_runs
+    from autotrack.query.view import RunView
 
 __all__ = ["RunView", "before_read", "experiments", "get_run", "list_runs", "load_model", "search_runs"]
+
+_HOMES = {
+    "RunView": "view",
+    "experiments": "finding",
+    "get_run": "finding",
+    "list_runs": "finding",
+    "load_model": "loading",
+    "search_runs": "table",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'autotrack.query' has no attribute {name!r}")
+    value = getattr(import_module(f"autotrack.query.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -10,7 +10,7 @@ from typing import Final
 from autotrack.entities import Experiment, Run
 from autotrack.errors import AmbiguousRun, RunNotFound, SettingsError
 from autotrack.query import text
-from autotrack.query.sources import StoreLike, source
+from autotrack.query.sources import Keeper, StoreLike, reading, source
 from autotrack.query.view import RunView
 from autotrack.stores.base import Store
 
@@ -37,7 +37,8 @@ def get_run(reference: str, *, store: StoreLike = None) -> RunView:
         When more than one matches; the message lists them.
     """
     opened = source(store)
-    return RunView(find_run(opened, reference), opened)
+    keeper = None if opened is store else Keeper(opened)
+    return RunView(find_run(opened, reference), opened, keeper)
 
 
 def list_runs(
@@ -61,12 +62,14 @@ def list_runs(
         raise SettingsError(f"filter={filter!r}: expected text such as {EXAMPLE!r}")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
         raise SettingsError(f"limit={limit!r}: expected a whole number from 0 up, or None for all")
-    return source(store).search_runs(filter, _orders(order_by), limit, experiment=experiment)
+    with reading(store) as opened:
+        return opened.search_runs(filter, _orders(order_by), limit, experiment=experiment)
 
 
 def experiments(*, store: StoreLike = None) -> list[Experiment]:
     """The experiments that have runs, by name."""
-    return source(store).experiments()
+    with reading(store) as opened:
+        return opened.experiments()
 
 
 def find_run(store: Store, reference: str) -> Run:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from autotrack import settings
 from autotrack.errors import SettingsError
@@ -11,7 +13,7 @@ from autotrack.stores.base import Store
 
 StoreLike = Store | str | os.PathLike[str] | None
 
-before_read: list[Callable[[], None]] = []
+before_read: list[Callable[[], object]] = []
 """Called before a store is read. The writing half puts its ``flush`` here, so that a script finds what it just did."""
 
 
@@ -35,6 +37,24 @@ def source(store: StoreLike = None) -> Store:
     if isinstance(store, Store):
         return store
     raise SettingsError(f"store={store!r}: expected a URI or folder such as './runs', or an open store")
+
+
+@contextmanager
+def reading(store: StoreLike = None) -> Iterator[Store]:
+    """As `source`, for a ``with`` block; a store that was opened for it is closed behind it."""
+    opened = source(store)
+    try:
+        yield opened
+    finally:
+        if opened is not store:
+            opened.close()
+
+
+class Keeper:
+    """Closes a store when nobody who holds this keeper is left."""
+
+    def __init__(self, store: Store) -> None:
+        weakref.finalize(self, store.close)
 
 
 def _open(uri: str) -> Store:

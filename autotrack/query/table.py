@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from autotrack.entities import Run
-from autotrack.errors import SettingsError
+from autotrack.errors import SettingsError, StoreError
 from autotrack.query.finding import list_runs
-from autotrack.query.sources import StoreLike, source
+from autotrack.query.sources import StoreLike, reading
 from autotrack.stores.base import Store
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def search_runs(
     """
     for name in unknown:
         _refuse(name)
-    opened = source(store)
-    return _frame(list_runs(filter, order_by, limit, experiment=experiment, store=opened), opened)
+    with reading(store) as opened:
+        return _frame(list_runs(filter, order_by, limit, experiment=experiment, store=opened), opened)
 
 
 def keys(runs: Sequence[Run], kind: str) -> list[str]:
@@ -132,5 +132,8 @@ def _frame(runs: Sequence[Run], store: Store) -> pd.DataFrame:
 
 def artifact_uri(store: Store, run_id: str) -> str | None:
     """Where the run's artifacts are, if the store can tell without fetching them."""
-    tell = getattr(store, "artifact_uri", None)
-    return str(tell(run_id)) if callable(tell) else None
+    tell = getattr(store, "artifact_folder", None)  # no promise of the protocol: only stores with folders have it
+    try:
+        return str(tell(run_id)) if callable(tell) else None
+    except StoreError:
+        return None

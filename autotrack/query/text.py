@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -41,6 +42,18 @@ def number(value: float, digits: int = 4) -> str:
     if whole >= digits:
         return f"{value:.0f}" if value == int(value) else f"{value:.1f}"
     return f"{value:.{digits}g}"
+
+
+def aligned(values: Sequence[float | None]) -> list[str]:
+    """A column of one metric, with the same number of decimals for all: four digits of the largest at least."""
+    known = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    largest = max(known, default=0.0)
+    if any(value and value < 1e-3 for value in known) or largest >= 1e9:
+        return ["" if value is None else number(value) for value in values]
+    decimals = 0 if all(value == int(value) for value in known) else max(1, 5 - len(str(int(largest))))
+    return [
+        "" if value is None else f"{value:.{decimals}f}" if math.isfinite(value) else number(value) for value in values
+    ]
 
 
 def seconds(value: float | None) -> str:

@@ -20,11 +20,12 @@ class RunView:
     Get one from `autotrack.get_run`.
     """
 
-    __slots__ = ("_run", "_store")
+    __slots__ = ("_keeper", "_run", "_store")
 
-    def __init__(self, run: Run, store: Store) -> None:
+    def __init__(self, run: Run, store: Store, keeper: object = None) -> None:
         self._run = run
         self._store = store
+        self._keeper = keeper  # closes the store behind the last view of it
 
     @property
     def run_id(self) -> str:
@@ -108,7 +109,7 @@ class RunView:
     def children(self) -> list[RunView]:
         """The runs that were made inside this one, newest first."""
         found = self._store.search_runs(f"attributes.parent_run_id = '{self.run_id}'")
-        return [RunView(run, self._store) for run in found]
+        return [RunView(run, self._store, self._keeper) for run in found]
 
     @property
     def artifacts(self) -> list[str]:

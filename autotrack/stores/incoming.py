@@ -32,6 +32,20 @@ COPY: Final = ".copy" + SUFFIX
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,100}")
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of a store, where it is missing.
+
+    Raises
+    ------
+    StoreError
+        When that cannot be done.
+    """
+    try:
+        (folder / JOURNALS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write to {folder}: {error}") from error
+
+
 def write(folder: Path, index: Index, entries: Sequence[Entry]) -> None:
     """Append the entries that the folder does not have yet, and fold them.
 
@@ -46,7 +60,6 @@ def write(folder: Path, index: Index, entries: Sequence[Entry]) -> None:
     for entry in entries:
         by_journal.setdefault(clean(entry.journal_id), []).append(entry)
     try:
-        (folder / JOURNALS).mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             # Always locked in the same order, or two processes could wait for each other.
             files = {name: stack.enter_context(_opened(folder, name)) for name in sorted(by_journal)}

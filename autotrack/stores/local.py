@@ -23,7 +23,7 @@ from autotrack.stores import artifacts as artifact_files
 from autotrack.stores import rows
 from autotrack.stores.filters import parse_filter, parse_order_by
 from autotrack.stores.folding import fold
-from autotrack.stores.incoming import locked, write
+from autotrack.stores.incoming import locked, make_folder, write
 from autotrack.stores.index import Index
 from autotrack.stores.sql import NEWEST_FIRST, Bound, compile_filter, compile_order, encode
 
@@ -80,6 +80,7 @@ class LocalStore:
         """See `Store.apply`. The entries are kept in journals of their own, so that the index can be rebuilt."""
         entries = list(entries)
         if entries:
+            make_folder(self.folder)
             self._attempt(lambda index: write(self.folder, index, entries))
 
     def get_run(self, run_id: str) -> Run:
@@ -93,8 +94,9 @@ class LocalStore:
         """See `Store.find_runs`."""
         if not reference:
             return []
-        condition = "name = ? OR run_id = ? OR substr(run_id, 1, ?) = ?"
-        return self._search(condition, [encode(reference), encode(reference), len(reference), encode(reference)])
+        condition = "name = ? OR run_id = ? OR run_id > ? AND run_id < ?"
+        after = encode(reference + chr(0x10FFFF))
+        return self._search(condition, [*[encode(reference)] * 3, after])
 
     def search_runs(
         self,

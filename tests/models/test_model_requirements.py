@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 import textwrap
@@ -38,8 +39,6 @@ def test_a_module_that_is_nowhere_is_optional() -> None:
 
 
 def run(code: str, cwd: Path, **environment: str) -> str:
-    import os
-
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
         cwd=cwd,
@@ -101,9 +100,8 @@ def test_local_versions_editable_installs_and_shared_namespaces(tmp_path: Path) 
         from autotrack.models import find_requirements
         for name in ("plus_one", "edited", "shared.alpha", "orphan"):
             found = find_requirements([name])
-            print(name, [pin for pin in found.pins if pin not in %r], list(found.local_modules))
-        """
-        % (FRAMEWORKS,),
+            print(name, [pin for pin in found.pins if pin not in {frameworks}], list(found.local_modules))
+        """.replace("{frameworks}", repr(FRAMEWORKS)),
         tmp_path,
         PYTHONPATH=f"{site}:{source}",
     )

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from autotrack.capture.guard import shield
+from autotrack.capture.recorder import number
 from autotrack.integrations.sklearn import scores
 from autotrack.integrations.sklearn.estimators import row_limit, score_metric, task, untouched
 
@@ -74,7 +76,8 @@ def predict_training_data(
                 found.classes = np.array(estimator.classes_) if hasattr(estimator, "classes_") else None
         if (not kind or found.score_metric is None) and hasattr(estimator, "score"):
             weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
-            found.score = float(estimator.score(X, y, **weighted))
+            with shield("score the training data"):
+                found.score = number(estimator.score(X, y, **weighted))
     found.y_true = _column(np.array(y))
     found.sample_weight = None if sample_weight is None else np.array(sample_weight)
     return found

@@ -1,14 +1,4 @@
-"""Contracts that anyone's store can be tested against, with pytest.
-
-    class TestMyStore(StoreContract):
-        @pytest.fixture
-        def store(self, tmp_path):
-            store = MyStore(tmp_path)
-            yield store
-            store.close()
-
-Every test of the contract begins with an empty store and asks one guarantee of `autotrack.stores.base.Store`.
-"""
+"""The contract of `autotrack.stores.base.Store`."""
 
 from __future__ import annotations
 
@@ -16,7 +6,6 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
 
 from autotrack.entities import (
     BROKEN,
@@ -47,49 +36,7 @@ from autotrack.events import (
 )
 from autotrack.journal import new_id
 from autotrack.stores.base import Store
-
-ODD_STRINGS: Final = (
-    "",
-    " ",
-    "two\nlines\r\n",
-    "nul \0 inside",
-    "\ud800 alone",
-    "quotes ' \" ` and % _ \\",
-    "naïve 漢字 🎉",
-    "'; DROP TABLE runs; --",
-)
-ESCAPES: Final = (
-    "..",
-    "../other",
-    "a/../../other",
-    "/etc/passwd",
-    "a/../..",
-    "./../x",
-    "nul\0",
-    "..\0",
-    "//etc/passwd",
-)
-
-
-class Journal:
-    """Makes entries as a process would: one journal, numbered from 1."""
-
-    def __init__(self, journal_id: str = "") -> None:
-        self.journal_id = journal_id or f"20260101T000000-{new_id()[:12]}"
-        self.number = 0
-
-    def entries(self, *events: Event) -> list[Entry]:
-        """The next entries of this journal."""
-        found = []
-        for event in events:
-            self.number += 1
-            found.append(Entry(self.journal_id, self.number, event))
-        return found
-
-
-def started(run_id: str, **fields: Any) -> RunStarted:
-    """A `RunStarted` with defaults for what a test does not care about."""
-    return RunStarted(run_id, **{"name": "a run", "start_time": 1_700_000_000_000, **fields})
+from autotrack.testing.samples import ESCAPES, FILTERS, ODD_STRINGS, Journal, raises, started
 
 
 class StoreContract:
@@ -117,10 +64,10 @@ class StoreContract:
         assert store.experiments() == []
         assert store.find_runs("a") == []
         assert store.problems() == []
-        with _raises(RunNotFound, "deadbeef"):
+        with raises(RunNotFound, "deadbeef"):
             store.get_run("deadbeef")
         for ask in (store.artifacts, lambda run_id: store.artifact_path(run_id, "x")):
-            with _raises(RunNotFound, "deadbeef"):
+            with raises(RunNotFound, "deadbeef"):
                 ask("deadbeef")
 
     def test_a_whole_run_comes_back_as_it_went_in(self, store: Store) -> None:
@@ -192,9 +139,12 @@ class StoreContract:
 
     def test_facts_of_a_process_join_and_reach_its_runs(self, store: Store) -> None:
         run_id = "a" * 32
-        later = [ProcessDescribed("p", {"git": None, "user": "you"}), ProcessDescribed("other", {"x": 1})]
         run = _applied(
-            store, ProcessDescribed("p", {"user": "me", "script": "s"}), started(run_id, process_id="p"), *later
+            store,
+            ProcessDescribed("p", {"user": "me", "script": "s"}),
+            started(run_id, process_id="p"),
+            ProcessDescribed("p", {"git": None, "user": "you"}),
+            ProcessDescribed("other", {"x": 1}),
         )
         assert run.process == {"user": "you", "script": "s", "git": None}
 
@@ -221,10 +171,8 @@ class StoreContract:
             assert key in [experiment.name for experiment in store.experiments()]
             if odd:
                 assert run in store.find_runs(odd)
-                literal = odd.replace("'", "''")
-                assert run in store.search_runs(
-                    f"name = '{literal}' and params.\"{key.replace(chr(34), chr(34) * 2)}\" = '{literal}'"
-                )
+                literal, quoted = odd.replace("'", "''"), key.replace('"', '""')
+                assert run in store.search_runs(f"name = '{literal}' and params.\"{quoted}\" = '{literal}'")
 
     def test_a_param_of_a_megabyte_is_kept_whole(self, store: Store) -> None:
         text = "é" * 1_000_000
@@ -250,13 +198,11 @@ class StoreContract:
             Metric("n", math.nan),
             Metric("p", math.inf),
             Metric("m", -math.inf),
-            Metric("z", -0.0),
             Metric("t", 5e-324),
         )
         run = _applied(store, started(run_id), MetricsLogged(run_id, points))
         assert math.isnan(run.metrics["n"])
         assert (run.metrics["p"], run.metrics["m"], run.metrics["t"]) == (math.inf, -math.inf, 5e-324)
-        assert math.copysign(1, run.metrics["z"]) == -1
         assert math.isnan(store.metric_history(run_id, "n")[0].value)
 
     def test_the_history_is_in_order_of_step_then_time_and_its_end_is_the_metric(self, store: Store) -> None:
@@ -387,10 +333,10 @@ class StoreContract:
 
     def test_a_filter_or_order_that_means_nothing_is_refused_with_the_place(self, store: Store) -> None:
         for filter in ("metrics.m <", "metrcs.m < 1", "name = FINISHED", "(" * 5000, "not " * 5000 + "name = 'a'"):
-            with _raises(FilterError, "^"):
+            with raises(FilterError, "^"):
                 store.search_runs(filter)
         for order in ("", "metrics.m DWN", "nothing", "metrics.m; DROP TABLE runs"):
-            with _raises(FilterError, "^"):
+            with raises(FilterError, "^"):
                 store.search_runs(order_by=[order])
 
     def test_runs_are_found_by_the_beginning_of_their_id_or_by_name(self, store: Store) -> None:
@@ -446,10 +392,10 @@ class StoreContract:
     def test_an_artifact_that_is_not_there_is_named_with_what_is(self, store: Store) -> None:
         run_id = "a" * 32
         self.put_artifact(store, run_id, "there.txt", b"")
-        logged = [ArtifactLogged(run_id, Artifact("lost.txt")), ModelLogged(run_id, LoggedModel("model"))]
-        _applied(store, started(run_id), ArtifactLogged(run_id, Artifact("there.txt")), *logged)
+        files = [ArtifactLogged(run_id, Artifact(path)) for path in ("there.txt", "lost.txt")]
+        _applied(store, started(run_id), *files, ModelLogged(run_id, LoggedModel("model")))
         for path in ("never.txt", "lost.txt", "model"):
-            with _raises(ArtifactNotFound, path, "there.txt"):
+            with raises(ArtifactNotFound, path, "there.txt"):
                 store.artifact_path(run_id, path)
 
     def test_no_path_leads_out_of_the_run(self, store: Store) -> None:
@@ -462,7 +408,7 @@ class StoreContract:
             str(store.artifact_path("b" * 32, "x")),
             "x/../../" + "b" * 32 + "/x",
         ):
-            with _raises(ArtifactNotFound):
+            with raises(ArtifactNotFound):
                 store.artifact_path("a" * 32, path)
 
     # Threads
@@ -515,89 +461,8 @@ class StoreContract:
         store.apply(Journal().entries(*events))
 
 
-FILTERS: Final = {
-    "metrics.m < 2": "a",
-    "metric.m <= 2.0": "ab",
-    "metrics.m != 1": "bc",
-    "metrics.m = inf": "c",
-    "metrics.m > -1e3 AND NOT metrics.m > 1": "a",
-    "metrics.m IS NULL": "x",
-    "metrics.m is not null": "abcn",
-    "metrics.m in (1, 3, 2)": "ab",
-    "metrics.m not in (1, 3)": "bc",
-    'metrics."f1 score" >= 2': "bc",
-    "metrics.`f1 score` == 2": "b",
-    "metrics.unknown != 1": "",
-    "params.p = '10'": "a",
-    "params.p <> '10'": "bcn",
-    "params.p = 10": "a",
-    "params.p = 9.50": "c",
-    "params.p != 10": "bc",
-    "params.p > 9.4": "ac",
-    "params.p > '9.4'": "cn",
-    "param.p IN ('9', '10', 'x')": "ab",
-    "parameters.p NOT IN (9)": "ac",
-    "params.p LIKE '9%'": "bc",
-    "params.p LIKE 'zebra%'": "",
-    "params.p ILIKE 'zebra_cross%g'": "n",
-    "params.p NOT LIKE '%.%'": "abn",
-    "params.p LIKE '_'": "b",
-    "tags.t = '1'": "a",
-    "tag.t > '1'": "bc",
-    "tags.t IS NULL": "nx",
-    "tags.unknown != '1'": "",
-    "attributes.status = 'FINISHED'": "ab",
-    "status != 'finished'": "cnx",
-    "attr.status in ('FAILED', 'RUNNING')": "cnx",
-    "run_id = '" + "a" * 32 + "'": "a",
-    "run_id LIKE 'b%' or name = 'c'": "bc",
-    "run.run_name = 'x'": "x",
-    "experiment = 'e'": "ab",
-    "experiment_id = '0'": "cnx",
-    "experiment_id = 0": "cnx",
-    "start_time >= 3000": "cnx",
-    "start_time > '1970-01-01T00:00:03+00:00'": "nx",
-    "end_time < 4000": "b",
-    "end_time is null": "cx",
-    "duration >= 2": "an",
-    "parent_run_id is null": "abcnx",
-    "error LIKE 'boo%'": "n",
-    "broken is not null": "",
-    "user = 'me'": "abcn",
-    "script LIKE '%train.py' and source is not null": "abcn",
-    "datasets.name = 'train'": "a",
-    "dataset.context != 'train'": "a",
-    "datasets.digest like 'sha256:%' and datasets.context = 'eval'": "a",
-    "datasets.name is null": "bcnx",
-    "metrics.m < 2 or tags.t = '3' and name = 'b'": "ab",
-    "(metrics.m < 2 or tags.t = '3') and name = 'b'": "b",
-    "NOT NOT name = 'a'": "a",
-    "not name = 'a' and not (name = 'b' or name = 'c')": "nx",
-}
-"""Filters, and the runs of `StoreContract` that each of them names."""
-
-
 def _applied(store: Store, first: Event, *events: Event) -> Run:
     """The one run that these events are about."""
     store.apply(Journal().entries(first, *events))
     run_id = next(event.run_id for event in (first, *events) if isinstance(event, RunStarted))
     return store.get_run(run_id)
-
-
-class _raises:  # noqa: N801 - reads like pytest's
-    """Like ``pytest.raises``, and asks for words in the message; this module imports without pytest."""
-
-    def __init__(self, expected: type[Exception], *words: str) -> None:
-        self._expected = expected
-        self._words = words
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> bool:
-        assert error is not None, f"no {self._expected.__name__} was raised"
-        if not isinstance(error, self._expected):
-            return False
-        missing = [word for word in self._words if word not in str(error)]
-        assert not missing, f"{str(error)!r} does not name {missing}"
-        return True
