@@ -49,18 +49,20 @@ def autolog(*, disable: bool = False, **options: Any) -> None:
     >>> autotrack.autolog()
     """
     global _patches
+    if disable:
+        with _lock:
+            _switch_off()
+        return
     found = settings.resolve(options)
     unknown = set(found.integrations or ()) - set(KNOWN)
     if unknown:
         raise SettingsError(f"integrations={sorted(unknown)}: autotrack knows {', '.join(KNOWN)}")
     with _lock:
-        if disable:
-            _switch_off()
-            return
         if found.store:
-            open_sink(settings.anchored(found.store))
+            open_sink(found.store)
         if "store" in options:
             settings.set_store(options["store"])
+        settings.pin_store(True)
         session().settings = found
         guard.silent = found.silent
         guard.forget()
@@ -156,6 +158,7 @@ def _install_when_imported(name: str) -> None:
 
 
 def _switch_off() -> None:
+    settings.pin_store(False)
     if _patches is not None:
         _patches.undo()
     for integration in _integrations:

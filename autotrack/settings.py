@@ -59,6 +59,7 @@ class Settings:
 OPTIONS: Final = tuple(option.name for option in fields(Settings))
 
 _uri_set: str | None = None
+_uri_pinned: str | None = None
 _uri_used: ContextVar[str | None] = ContextVar("autotrack_store", default=None)
 
 
@@ -71,22 +72,40 @@ def resolve(keywords: Mapping[str, Any], *, environ: Mapping[str, str] | None = 
         For an unknown option or a value that does not fit, naming where it was found.
     """
     environ = os.environ if environ is None else environ
+    cwd = cwd or _working_folder()
     found: dict[str, Any] = {}
-    for key, value in _pyproject(cwd or Path.cwd()).items():
-        found[_known(key, "[tool.autotrack] in pyproject.toml")] = _convert(key, value, f"[tool.autotrack] {key}")
+    folder, table = _pyproject(cwd)
+    for key, value in table.items():
+        _check_name(key, "[tool.autotrack] in pyproject.toml")
+        found[key] = _convert(key, value, f"[tool.autotrack] {key}")
+    if "store" in found:
+        # A store named in a project's file is the same one from every folder of the project.
+        found["store"] = anchored(found["store"], folder)
     for name in OPTIONS:
         text = environ.get(_PREFIX + name.upper())
         if text is not None:
             found[name] = _convert(name, text, _PREFIX + name.upper())
     for key, value in keywords.items():
-        found[_known(key, "autolog()")] = _convert(key, value, key)
+        _check_name(key, "autolog()")
+        found[key] = _convert(key, value, key)
+    if "store" in found:
+        found["store"] = anchored(found["store"])
     return replace(Settings(), **found)
 
 
 def store_uri(*, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """The store in force: `use_store` > `set_store` (and ``autolog(store=…)``) > environment > pyproject > default."""
-    uri = _uri_used.get() or _uri_set
-    return uri or resolve({}, environ=environ, cwd=cwd).store or str(default_folder(cwd or Path.cwd()))
+    uri = _uri_used.get() or _uri_set or _uri_pinned
+    return uri or _configured_uri(environ, cwd)
+
+
+def pin_store(pinned: bool) -> None:
+    """Settle on the store that environment, pyproject or default name now, or stop doing so.
+
+    A script that changes its working folder between two fits goes on writing to one store.
+    """
+    global _uri_pinned
+    _uri_pinned = _configured_uri(None, None) if pinned else None
 
 
 def set_store(uri: str | os.PathLike[str] | None) -> None:
@@ -117,6 +136,17 @@ def use_store(uri: str | os.PathLike[str]) -> Iterator[None]:
         _uri_used.reset(token)
 
 
+def _configured_uri(environ: Mapping[str, str] | None, cwd: Path | None) -> str:
+    return resolve({}, environ=environ, cwd=cwd).store or str(default_folder(cwd or _working_folder()))
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:  # it was deleted under us
+        return Path(os.path.abspath(os.sep))
+
+
 def default_folder(cwd: Path) -> Path:
     """The nearest ``.autotrack`` folder upwards, as git looks for ``.git``; else the one to make in ``cwd``."""
     for folder in (cwd, *cwd.parents):
@@ -125,17 +155,17 @@ def default_folder(cwd: Path) -> Path:
     return cwd / FOLDER
 
 
-def anchored(uri: str) -> str:
-    """The URI with a relative folder made absolute."""
-    # A relative folder means the one of now, also after the script changed its working directory.
-    if "://" in uri or uri.partition(":")[0] in ("memory", "mlruns") and ":" in uri:
+def anchored(uri: str, folder: Path | None = None) -> str:
+    """The URI with a relative folder made absolute, from ``folder`` or the working folder of now."""
+    if "://" in uri or (":" in uri and uri.partition(":")[0] in ("memory", "mlruns", "file")):
         return uri
-    return os.path.abspath(os.path.expanduser(uri))
+    path = os.path.expanduser(uri)
+    return path if os.path.isabs(path) else os.path.normpath(os.path.join(folder or _working_folder(), path))
 
 
-def _known(key: str, where: str) -> str:
+def _check_name(key: str, where: str) -> None:
     if key in OPTIONS:
-        return key
+        return
     near = difflib.get_close_matches(key, OPTIONS, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the options are {', '.join(OPTIONS)}"
     raise SettingsError(f"{where} has no option {key!r}; {hint}")
@@ -211,7 +241,7 @@ def _names(value: Any, where: str) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def _pyproject(cwd: Path) -> Mapping[str, Any]:
+def _pyproject(cwd: Path) -> tuple[Path, Mapping[str, Any]]:
     for folder in (cwd, *cwd.parents):
         path = folder / "pyproject.toml"
         if path.is_file():
@@ -220,8 +250,8 @@ def _pyproject(cwd: Path) -> Mapping[str, Any]:
             try:
                 table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("autotrack", {})
             except (OSError, ValueError):
-                return {}  # not ours to complain about: other tools will
+                return folder, {}  # not ours to complain about: other tools will
             if not isinstance(table, dict):
                 raise SettingsError(f"{path}: [tool.autotrack] must be a table, not {table!r}")
-            return table
-    return {}
+            return folder, table
+    return cwd, {}

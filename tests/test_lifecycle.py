@@ -123,18 +123,18 @@ def test_excepthook_and_signal_handlers_are_the_users(script):
     signal.signal(signal.SIGTERM, handler)
     exit_before = sys.exit
     autotrack.autolog(store="store")
-    run = autotrack.start_run()
+    run = autotrack.start_run("ended")
     assert sys.excepthook is hook and signal.getsignal(signal.SIGTERM) is handler
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     run.end()
     assert sys.exit is exit_before
-    autotrack.start_run()
+    autotrack.start_run("open")
     signal.raise_signal(signal.SIGTERM)
     raise KeyError
     """
     done = script(code, check=False)
     assert done.stdout == "my handler\nmy hook KeyError\n"
-    assert [run["status"] for run in runs()] == ["FINISHED", "FAILED"]
+    assert {run["run_name"]: run["status"] for run in runs()} == {"ended": "FINISHED", "open": "FAILED"}
 
 
 def test_a_with_block_that_raises_is_failed_and_ctrl_c_in_it_killed(store):

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from autotrack.capture import environment, guard, scope
-from autotrack.capture.fingerprint import describe
 from autotrack.capture.sinks import Sink, now, write_file
 from autotrack.capture.worker import Worker
 from autotrack.entities import FAILED, FINISHED, KILLED, Artifact, Dataset, LoggedModel, Metric
@@ -93,6 +92,9 @@ class RunRecorder:
     def dataset(self, X: Any, y: Any, *, name: str, context: str) -> Dataset | None:
         """Fingerprint data and gather what was found; ``None`` when that failed."""
         with guard.shield("fingerprint the data"):
+            # Only now: it loads numpy, which autolog() itself must not.
+            from autotrack.capture.fingerprint import describe
+
             found = describe(X, y, name=name, context=context)
             self.add(DatasetLogged(self.run_id, found))
             return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -62,6 +63,10 @@ class LazyGroup(click.Group):
             from autotrack.query.text import plain_lines
 
             raise click.ClickException(plain_lines(str(error))) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read the output has enough; click leaves quietly
+                raise
+            raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

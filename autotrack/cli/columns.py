@@ -16,7 +16,8 @@ from autotrack.query import table, text
 from autotrack.query.view import summary
 
 SHORT_ID: Final = 8
-NAME_WIDTH: Final = 24
+NAME_WIDTH: Final = 32
+NAME_WIDTH_NARROW: Final = 18
 VALUE_WIDTH: Final = 16
 ATTRIBUTES: Final = tuple(name for name in table.COLUMNS if name != "artifact_uri")
 

@@ -198,4 +198,4 @@ def _block(console: Any, views: Sequence[RunView], rows: Sequence[Row], block: S
             table.add_row(output.styled(kind.capitalize(), "bold"))
         cells = [output.styled(_cell(row, index, marks), "bold green" if index in row.best else "") for index in block]
         table.add_row(output.styled("  " + shortened(plain(row.key), 200)), *cells)
-    console.print(table)
+    output.print_table(console, table)

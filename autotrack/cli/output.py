@@ -17,6 +17,7 @@ from autotrack.query.text import plain, plain_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -48,6 +49,18 @@ def console() -> Console:
 
     width = None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else PIPE_WIDTH
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table without the blanks that rich puts at the ends of its lines."""
+    from rich.segment import Segment, Segments
+
+    for line in console.render_lines(table, pad=False):
+        while line and not line[-1].text.strip():
+            line.pop()
+        if line:
+            line[-1] = Segment(line[-1].text.rstrip(), line[-1].style)
+        console.print(Segments([*line, Segment.line()]), end="", soft_wrap=True)
 
 
 def styled(value: str, style: str = "") -> Text:

@@ -115,7 +115,7 @@ def _as_table(found: Sequence[Run], wanted: Sequence[Column], store: Store, *, w
 
     console = output.console()
     table, hidden = _table(found, wanted, console.width)
-    console.print(table)
+    output.print_table(console, table)
     for run in found:
         if run.broken:
             console.print(output.styled(f"! {run.run_id[:8]} is broken: {shortened(run.broken, 300)}", "magenta"))
@@ -124,8 +124,8 @@ def _as_table(found: Sequence[Run], wanted: Sequence[Column], store: Store, *, w
         notes.append(f"only the {which} {plural(len(found), 'run')}: --limit 0 lists all")
     if hidden:
         notes.append(f"{plural(hidden, 'more column')}: --columns, or --format csv")
-    if notes:
-        console.print(output.styled("; ".join(notes), "dim"))
+    for note in notes:
+        console.print(output.styled(note, "dim"))
     if store.problems():
         console.file.flush()
         _say_problems(store)
@@ -162,8 +162,9 @@ def _table(found: Sequence[Run], wanted: Sequence[Column], width: int) -> tuple[
     else:
         names = [("↳ " if run.parent_run_id else "") + run.name for run in found]
         statuses = [run.status + (" !" if run.broken and run.status != "BROKEN" else "") for run in found]
+        longest = choice.NAME_WIDTH if width >= _WIDE_TERMINAL else choice.NAME_WIDTH_NARROW
         used = add("id", [run.run_id[: choice.SHORT_ID] for run in found], style=["cyan"] * len(found))
-        used += add("name", [shortened(plain(name), choice.NAME_WIDTH) for name in names])
+        used += add("name", [shortened(plain(name), longest) for name in names])
         used += add("started", [ago(run.start_time) for run in found], style=["dim"] * len(found))
         used += add("took", [seconds(run.duration) for run in found], right=True)
         used += add("status", statuses, style=[output.COLOURS.get(run.status, "") for run in found])

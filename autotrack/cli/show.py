@@ -116,7 +116,7 @@ def _section(console: Console, title: str, rows: Iterable[tuple[str, str]]) -> N
     if table.row_count:
         console.print()
         console.print(output.styled(title, "bold"))
-        console.print(table)
+        output.print_table(console, table)
 
 
 def _datasets(datasets: Sequence[Dataset]) -> Iterable[tuple[str, str]]:

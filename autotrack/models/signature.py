@@ -7,7 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -62,12 +62,12 @@ Spec = ColumnSpec | TensorSpec
 class Signature:
     """A model's inputs and, where known, its outputs.
 
-    ``library`` names the module that the inputs were made with, where a caller needs it to make such inputs again.
+    ``library`` names the module that a caller needs to make such inputs; it is no part of the text, nor of equality.
     """
 
     inputs: tuple[Spec, ...]
     outputs: tuple[Spec, ...] | None = None
-    library: str = ""
+    library: str = field(default="", compare=False)
 
     def inputs_json(self) -> str:
         """The inputs as the text that an ``MLmodel`` holds."""
@@ -112,18 +112,22 @@ def infer_signature(X: Any, y_pred: Any = None, *, missing: Mapping[Any, int] | 
     """
     try:
         inputs, library = _describe(X, missing)
-    except _Unknown as unknown:
-        return Inferred(None, f"inputs: {unknown}")
+    except Exception as error:  # noqa: BLE001 - the user's types may raise anything, and a signature is not worth it
+        return Inferred(None, f"inputs: {_reason(error)}")
     if y_pred is None:
         return Inferred(Signature(inputs, None, library))
     try:
         return Inferred(Signature(inputs, _describe(y_pred, None)[0], library))
-    except _Unknown as unknown:
-        return Inferred(Signature(inputs, None, library), f"outputs: {unknown}")
+    except Exception as error:  # noqa: BLE001 - as above
+        return Inferred(Signature(inputs, None, library), f"outputs: {_reason(error)}")
 
 
 class _Unknown(Exception):  # noqa: N818 - not an error, an answer
     """Says why something cannot be described."""
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, _Unknown) else f"{type(error).__name__}: {error}"
 
 
 def _describe(data: Any, missing: Mapping[Any, int] | None) -> tuple[tuple[Spec, ...], str]:
@@ -172,6 +176,8 @@ def _frame(frame: Any, missing: Mapping[Any, int] | None) -> tuple[Spec, ...]:
             columns = columns or [column for _, column in frame.items()]  # all at once costs half of one by one
             kind = kind or _type_of_values(columns[index], dtype)
             count = _has_missing(columns[index], dtype) if count is None else count
+            if count and kind == "long" and dtype.name == "object":  # numbers with holes are floats
+                kind = "double"
         specs.append(ColumnSpec(kind, name, count == 0))
     return tuple(specs)
 
@@ -194,13 +200,15 @@ def _has_missing(column: Any, dtype: Any) -> bool:
 def _type_of(dtype: Any) -> str | None:
     """The column type of a dtype, ``None`` where it takes the values to tell. As MLflow's ``_infer_numpy_dtype``."""
     kind = dtype.kind
+    size = getattr(dtype, "itemsize", None)
+    if size is None and hasattr(dtype, "fill_value"):  # pandas' sparse columns
+        return _type_of(dtype.subtype)
+    size = size or 0
     if kind == "f":
-        size = dtype.itemsize
         return "float" if size <= 4 else "double" if size <= 8 else _ANY
     if kind == "i":
-        return "integer" if dtype.itemsize <= 4 else "long"
+        return "integer" if size <= 4 else "long"
     if kind == "u":
-        size = dtype.itemsize
         return "integer" if size < 4 else "long" if size < 8 else _ANY
     if kind == "O":
         return "string" if dtype.name in ("str", "string") else None
@@ -212,8 +220,6 @@ def _type_of_values(column: Any, dtype: Any) -> str:
         if dtype.name != "category":
             return _ANY
         return _type_of(categories.dtype) or _type_of_objects(categories[:MAX_VALUES].tolist())
-    if getattr(dtype, "subtype", None) is not None and dtype.name.startswith("Sparse"):
-        return _type_of(dtype.subtype) or _ANY
     if dtype.name != "object":
         return _ANY
     return _type_of_objects(column.iloc[:MAX_VALUES].tolist())
@@ -223,10 +229,10 @@ def _type_of_objects(values: Iterable[Any]) -> str:
     kinds: set[str] = set()
     has_nan = False
     for value in values:
-        if value is None or type(value).__name__ in ("NAType", "NaTType"):
-            continue
-        if isinstance(value, float) and value != value:
+        if value is None or (isinstance(value, float) and value != value):
             has_nan = True
+            continue
+        if type(value).__name__ in ("NAType", "NaTType"):
             continue
         kinds.add(_type_of_object(value))
     if kinds <= {"long", "double"} and (len(kinds) > 1 or (has_nan and kinds)):

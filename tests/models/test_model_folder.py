@@ -310,6 +310,24 @@ print([name for name in ("yaml", "cloudpickle", "numpy", "pandas", "sklearn", "w
     assert done.stdout == "[]\n[]\n"
 
 
+def test_writing_loads_no_library_that_the_user_has_not_loaded(tmp_path: Path) -> None:
+    script = f"""
+import sys, pathlib
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+model = LogisticRegression().fit(np.eye(4), [0, 1, 0, 1])
+before = set(sys.modules)
+from autotrack.models import infer_signature, write_model
+signature = infer_signature(np.eye(4), model.predict(np.eye(4))).signature
+write_model(pathlib.Path({str(tmp_path)!r}) / "m", model, run_id="", signature=signature, created=0)
+ours = {{name.partition(".")[0] for name in set(sys.modules) - before}}
+print(sorted(ours - sys.stdlib_module_names - {{"autotrack", "cloudpickle"}}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
 def test_the_model_is_not_touched(classifier: LogisticRegression, write: Write) -> None:
     before = dict(vars(classifier))
     write(classifier)

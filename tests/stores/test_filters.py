@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -70,10 +71,8 @@ def test_and_binds_closer_than_or_and_not_closest() -> None:
 
 def test_a_date_without_a_zone_is_in_this_machines() -> None:
     expected = int(datetime(2026, 5, 1, 12, 30).timestamp() * 1000)
-    assert parse_filter("start_time = '2026-05-01 12:30'") == Comparison(
-        Field("attribute", "start_time"), "=", expected
-    )
-    assert datetime.fromtimestamp(expected / 1000, UTC).year == 2026
+    field = Field("attribute", "start_time")
+    assert parse_filter("start_time = '2026-05-01 12:30'") == Comparison(field, "=", expected)
 
 
 def test_what_an_order_means() -> None:
@@ -109,7 +108,7 @@ def test_what_an_order_means() -> None:
         ("params.a IN 'x'", 12, ("(",)),
         ("name =\n  'a' nad\nuser = 'b'", 13, ("nad",)),
         ("1 < metrics.rmse", 0, ("a field such as metrics.rmse",)),
-        ("x" * 500 + ".y = 1", 0, ("did you mean" * 0,)),
+        ("x" * 500 + ".y = 1", 0, ("there are metrics.",)),
         ("name = 'a' and " * 30 + "oops", 450 + 4, ("ends too early",)),
     ],
 )
@@ -164,12 +163,9 @@ def test_a_filter_too_deep_or_too_long_is_refused(text: str) -> None:
 
 def test_a_filter_at_the_limits_is_read_and_runs_in_sqlite() -> None:
     deep = "".join(f"(name = '{i}' {'and' if i % 2 else 'or'} not " for i in range(16)) + "name = 'a'" + ")" * 16
-    texts = [
-        deep,
-        "(" * 49 + "name = 'a'" + ")" * 49,
-        "not " * 49 + "name = 'a'",
-        " or ".join(["params.x = 'a'"] * 1000),
-    ]
+    texts = [deep, "(" * 49 + "name = 'a'" + ")" * 49, "not " * 49 + "name = 'a'"]
+    texts.append("".join(f"(name = '{i}' {'and' if i % 2 else 'or'} " for i in range(24)) + "name = 'a'" + ")" * 24)
+    texts.append(" or ".join(["params.x = 'a'"] * 1000))
     texts.append("run_id in (" + ", ".join(f"'{number:032x}'" for number in range(5000)) + ")")
     index = Index(None)
     for text in texts:
@@ -181,7 +177,7 @@ def test_a_filter_at_the_limits_is_read_and_runs_in_sqlite() -> None:
 def test_no_text_of_a_filter_becomes_sql() -> None:
     evil = "x'; DROP TABLE runs; --"
     quoted = evil.replace("'", "''")
-    text = f"params.'{quoted}' = '{quoted}' and tags.`{evil}` like '{quoted}' and run_id in ('{quoted}') and name > '{quoted}'"
+    text = f"params.'{quoted}' = '{quoted}' and tags.`{evil}` like '{quoted}' and run_id in ('{quoted}')"
     condition, bound = compile_filter(parse_filter(text))
     order, order_bound = compile_order([parse_order_by(f"metrics.`{evil}` DESC")])
     assert "DROP" not in condition + order
@@ -239,10 +235,12 @@ def test_which_params_read_as_numbers(text: str, number: float | None) -> None:
     assert param_number(text) == number
 
 
+WORDS = ["metrics.a", 'params."x', "name", "(", ")", "and", "OR", "not", "in", "like", "is", "null"]
+WORDS += ["=", "<", "'a'", "1", ",", "%", "\0", "\ud800"]
+
+
 @settings(max_examples=300)
-@given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(
-    ["metrics.a", "params.\"x", "name", "(", ")", "and", "OR", "not", "in", "like", "is", "null", "=", "<", "'a'", "1", ",", "%", "\0", "\ud800"]
-), max_size=12).map(" ".join)))  # fmt: skip
+@given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)))
 @example('metrics."')
 @example("\u2028 = 1")
 @example("name = '\ud800")
@@ -257,13 +255,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 # Random filters over random runs
 
 KEYS = ("a", "b", "c d")
-TEXTS = st.one_of(
-    st.sampled_from(["", "1", "1.0", "10", "9", "abc", "ABC", "a%", "é", "\ud800", "\uffff", "🎉", "x\0y"]),
-    st.text(max_size=3),
-)
-NUMBERS = st.one_of(
-    st.sampled_from([0, 1, -1, 2.5, math.inf, -math.inf, 10]), st.floats(allow_nan=False), st.integers(-5, 5)
-)
+ODD = ["", "1", "1.0", "10", "9", "abc", "ABC", "a%", "é", "\ud800", "\uffff", "🎉", "x\0y"]
+TEXTS = st.one_of(st.sampled_from(ODD), st.text(max_size=3))
+NUMBERS = st.one_of(st.sampled_from([0, 1, 2.5, 10, math.inf, -math.inf]), st.floats(allow_nan=False))
 COMPARATORS = ("=", "!=", "<", "<=", ">", ">=")
 
 
@@ -290,14 +284,17 @@ def _lists(parts: st.SearchStrategy[Expression]) -> st.SearchStrategy[tuple[Expr
     return st.lists(parts, min_size=2, max_size=10).map(tuple)
 
 
-EXPRESSIONS = st.recursive(
-    _comparisons(),
-    lambda parts: st.one_of(st.builds(Not, parts), st.builds(And, _lists(parts)), st.builds(Or, _lists(parts))),
-)
-ORDERS = st.lists(st.builds(Order, st.one_of(
+def _joined(parts: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]:
+    return st.one_of(st.builds(Not, parts), st.builds(And, _lists(parts)), st.builds(Or, _lists(parts)))
+
+
+EXPRESSIONS = st.recursive(_comparisons(), _joined, max_leaves=20)
+SORTABLE = ["run_id", "run_name", "start_time", "duration", "user", "error", "broken"]
+SORT_FIELDS = st.one_of(
     st.builds(Field, st.sampled_from(["metric", "param", "tag"]), st.sampled_from(KEYS)),
-    st.builds(Field, st.just("attribute"), st.sampled_from(["run_id", "run_name", "start_time", "duration", "user", "error", "broken"])),
-), st.booleans()), max_size=3)  # fmt: skip
+    st.builds(Field, st.just("attribute"), st.sampled_from(SORTABLE)),
+)
+ORDERS = st.lists(st.builds(Order, SORT_FIELDS, st.booleans()), max_size=3)
 
 
 @st.composite
@@ -313,16 +310,15 @@ def _events(draw: st.DrawFn) -> list[Event]:
         events.append(TagsSet(run_id, draw(st.dictionaries(st.sampled_from(KEYS), TEXTS))))
         values = draw(st.dictionaries(st.sampled_from(KEYS), st.floats()))
         events.append(MetricsLogged(run_id, tuple(Metric(key, value) for key, value in values.items())))
-        for name in draw(st.lists(TEXTS, max_size=2)):
-            events.append(DatasetLogged(run_id, Dataset(name, draw(TEXTS), "k", draw(TEXTS))))
+        names = draw(st.lists(TEXTS, max_size=2))
+        events += [DatasetLogged(run_id, Dataset(name, draw(TEXTS), "k", draw(TEXTS))) for name in names]
         if draw(st.booleans()):
-            events.append(
-                RunEnded(run_id, draw(st.sampled_from(["FINISHED", "FAILED"])), draw(st.integers(0, 5000)), draw(TEXTS))
-            )
+            status, end_time = draw(st.sampled_from(["FINISHED", "FAILED"])), draw(st.integers(0, 5000))
+            events.append(RunEnded(run_id, status, end_time, draw(TEXTS)))
     return events
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=_events(), expressions=st.lists(EXPRESSIONS, min_size=1, max_size=5), orders=ORDERS)
 def test_sqlite_and_memory_agree(events: list[Event], expressions: list[Expression], orders: list[Order]) -> None:
     """The same filter finds the same runs in the same order, wherever it is worked out."""
@@ -345,7 +341,6 @@ def _ids(runs: list[Run]) -> list[str]:
 
 
 def test_lark_is_imported_only_when_a_filter_is_read() -> None:
-    import subprocess
-
-    program = "import sys, autotrack.stores.local as s; s.LocalStore('/nowhere').search_runs(); sys.exit('lark' in sys.modules)"
+    program = "import sys; from autotrack.stores import open_store; open_store('/nowhere').search_runs(); "
+    program += "sys.exit('lark' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
