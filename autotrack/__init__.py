@@ -85,7 +85,47 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+__all__ = [
+    "ActiveRun",
+    "AmbiguousRun",
+    "ArtifactNotFound",
+    "AutotrackError",
+    "Dataset",
+    "FilterError",
+    "Metric",
+    "ModelError",
+    "Run",
+    "RunNotFound",
+    "RunStateError",
+    "RunView",
+    "SettingsError",
+    "StoreError",
+    "active_run",
+    "autolog",
+    "disabled",
+    "end_run",
+    "experiments",
+    "flush",
+    "get_run",
+    "is_enabled",
+    "load_model",
+    "log_artifact",
+    "log_dict",
+    "log_figure",
+    "log_metric",
+    "log_metrics",
+    "log_model",
+    "log_param",
+    "log_params",
+    "log_text",
+    "open_store",
+    "search_runs",
+    "set_store",
+    "set_tag",
+    "set_tags",
+    "start_run",
+    "use_store",
+]
 
 
 def __getattr__(name: str) -> Any:

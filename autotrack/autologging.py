@@ -142,11 +142,11 @@ def _install_when_imported(name: str) -> None:
     """Import an integration only once the library it observes is there."""
     patches, this_session = _patches, session()
 
-    def install(_: ModuleType) -> None:
+    def install(library: ModuleType) -> None:
         if any(integration.name == name for integration in _integrations):
             return
-        module, _, cls = KNOWN[name].partition(":")
-        integration = getattr(importlib.import_module(module), cls)(this_session)
+        place, _, cls = KNOWN[name].partition(":")
+        integration = getattr(importlib.import_module(place), cls)(this_session)
         _integrations.append(integration)
         integration.install(patches)
 

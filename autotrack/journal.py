@@ -3,7 +3,6 @@
 One file per process, ``<store>/journals/<journal id>.jsonl``. The first line is the header, every other line one event
 with its number ``n``. A batch is one ``write`` to a descriptor opened with ``O_APPEND``, so nothing that was appended is
 lost when the process is killed, and no two processes ever write to one file. It is not synced to disk: a power cut may
-lose the last seconds.
 
 The writer holds an ``flock`` on its file for as long as it lives. Where locks are unreliable the header's identity
 (host, process id, start of the process, boot id) is second evidence. Without ``fcntl`` (Windows) only the identity
@@ -262,7 +261,9 @@ def _parse_header(line: bytes) -> Header:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not an autotrack journal ({_brief(error)})") from error
     if version > FORMAT_VERSION:
-        raise ValueError(f"written in format {version}; this autotrack reads up to {FORMAT_VERSION}, a newer one is needed")
+        raise ValueError(
+            f"written in format {version}; this autotrack reads up to {FORMAT_VERSION}, a newer one is needed"
+        )
     return header
 
 

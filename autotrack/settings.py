@@ -63,7 +63,9 @@ _uri_pinned: str | None = None
 _uri_used: ContextVar[str | None] = ContextVar("autotrack_store", default=None)
 
 
-def resolve(keywords: Mapping[str, Any], *, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Settings:
+def resolve(
+    keywords: Mapping[str, Any], *, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Settings:
     """The settings that hold for these keywords.
 
     Raises

@@ -355,7 +355,9 @@ def _clean(path: str) -> str:
     """
     clean = posixpath.normpath(path.replace("\\", "/")) if path else ""
     if not clean or clean in (".", "..") or clean.startswith(("/", "../")) or "\0" in clean or ":" in clean[:2]:
-        raise AutotrackError(f"artifact path {path!r}: expected a path below the run's artifacts, such as 'plots/roc.png'")
+        raise AutotrackError(
+            f"artifact path {path!r}: expected a path below the run's artifacts, such as 'plots/roc.png'"
+        )
     return clean
 
 

@@ -23,7 +23,9 @@ from autotrack.capture import guard
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "allow_swallowed: this test provokes errors of ours that are swallowed on purpose")
+    config.addinivalue_line(
+        "markers", "allow_swallowed: this test provokes errors of ours that are swallowed on purpose"
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -74,13 +76,22 @@ def script(tmp_path: Path) -> Script:
     """Run a text as a script in a process of its own, in this test's folder."""
 
     def run(
-        code: str, *args: str, name: str = "script.py", env: dict[str, str] | None = None, check: bool = True,
+        code: str,
+        *args: str,
+        name: str = "script.py",
+        env: dict[str, str] | None = None,
+        check: bool = True,
         command: tuple[str, ...] = (sys.executable,),
     ) -> subprocess.CompletedProcess[str]:
         (tmp_path / name).write_text(textwrap.dedent(code))
         done = subprocess.run(
             [*command, str(tmp_path / name), *args],
-            cwd=tmp_path, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=120, check=False,
+            cwd=tmp_path,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         if check:
             assert done.returncode == 0, done.stderr

@@ -98,12 +98,23 @@ def test_data_of_no_known_type_is_described_as_far_as_it_goes(data):
 
 
 def test_strings_objects_and_dates_in_arrays():
-    for values in (np.array([["a", "bc"]]), np.array([["a", 1]], dtype=object), np.array(["2020-01-01"], dtype="M8[D]")):
+    for values in (
+        np.array([["a", "bc"]]),
+        np.array([["a", 1]], dtype=object),
+        np.array(["2020-01-01"], dtype="M8[D]"),
+    ):
         assert digest(values) == digest(values.copy())
         assert digest(values) != digest(values[:, ::-1] if values.ndim == 2 else values + np.timedelta64(1, "D"))
     assert digest(np.array([[{}]], dtype=object))
 
 
 def test_empty_data():
-    for data in (np.empty((0, 3)), np.empty((3, 0)), pd.DataFrame(), pd.DataFrame({"a": []}), [], sparse.csr_matrix((0, 2))):
+    for data in (
+        np.empty((0, 3)),
+        np.empty((3, 0)),
+        pd.DataFrame(),
+        pd.DataFrame({"a": []}),
+        [],
+        sparse.csr_matrix((0, 2)),
+    ):
         assert describe(data, [], name="X", context="train").shape is not None

@@ -59,7 +59,7 @@ ESTIMATORS = {
     "logistic": (lambda: LogisticRegression(max_iter=300), iris_X, iris_y),
     "elastic net on a frame": (lambda: ElasticNet(alpha=0.05), sugar_X, sugar_y),
     "forest drawing from the global state": (lambda: RandomForestClassifier(10), iris_X, iris_y),
-    "forest with a generator": (lambda: RandomForestClassifier(5, random_state=np.random.RandomState(3)), iris_X, iris_y),
+    "forest with a generator": (lambda: RandomForestClassifier(5, random_state=np.random.RandomState(3)), iris_X, iris_y),  # noqa: E501
     "dummy that draws when predicting": (lambda: DummyClassifier(strategy="stratified"), iris_X, iris_y),
     "dummy with a generator": (
         lambda: DummyClassifier(strategy="uniform", random_state=np.random.RandomState(5)), iris_X, iris_y,
@@ -199,9 +199,7 @@ def test_a_pool_maps_a_bound_predict(logged, method):
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_a_parallel_search_with_a_scorer_is_one_run(logged, backend):
-    search = GridSearchCV(
-        SVC(), {"C": [0.1, 1, 10]}, n_jobs=2, cv=3, scoring=make_scorer(f1_score, average="macro")
-    )
+    search = GridSearchCV(SVC(), {"C": [0.1, 1, 10]}, n_jobs=2, cv=3, scoring=make_scorer(f1_score, average="macro"))
     with joblib.parallel_backend(backend, n_jobs=2):
         search.fit(iris_X, iris_y)
     assert search.best_score_ > 0.9

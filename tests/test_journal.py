@@ -150,7 +150,9 @@ def test_a_process_that_reuses_the_id_is_not_the_owner(tmp_path):
     writer.close()
     header = journal.read_header(writer.path)
     assert journal.is_alive(writer.path, header)
-    stranger = journal.Header(header.journal, 1, 0, journal.Identity(header.owner.host, header.owner.pid, "1", header.owner.boot))
+    stranger = journal.Header(
+        header.journal, 1, 0, journal.Identity(header.owner.host, header.owner.pid, "1", header.owner.boot)
+    )
     assert not journal.is_alive(writer.path, stranger)
 
 

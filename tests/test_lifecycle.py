@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 
 import autotrack
 from autotrack import journal
@@ -146,7 +146,9 @@ def test_a_with_block_that_raises_is_failed_and_ctrl_c_in_it_killed(store):
 
 
 def test_a_fork_in_the_middle_makes_whole_runs_on_both_sides(script):
-    code = FIT + """
+    code = (
+        FIT
+        + """
     pid = os.fork()
     LogisticRegression(C=1.0 if pid else 2.0, max_iter=300).fit(X, y)
     if pid:
@@ -155,6 +157,7 @@ def test_a_fork_in_the_middle_makes_whole_runs_on_both_sides(script):
         autotrack.flush()
         os._exit(0)
     """
+    )
     script(code)
     found = runs()
     assert sorted(run["params.C"] for run in found) == ["0.25", "1.0", "2.0"]
@@ -164,7 +167,9 @@ def test_a_fork_in_the_middle_makes_whole_runs_on_both_sides(script):
 
 
 def test_forked_children_of_multiprocessing_record_too(script):
-    code = FIT + """
+    code = (
+        FIT
+        + """
     from multiprocessing import get_context
     def work(c):
         LogisticRegression(C=c, max_iter=300).fit(X, y)
@@ -174,6 +179,7 @@ def test_forked_children_of_multiprocessing_record_too(script):
         [child.join() for child in children]
         LogisticRegression(C=7.0, max_iter=300).fit(X, y)
     """
+    )
     script(code)
     found = {run["params.C"]: run for run in runs()}
     assert set(found) == {"0.25", "5.0", "6.0", "7.0"}
@@ -185,7 +191,8 @@ def test_forked_children_of_multiprocessing_record_too(script):
 
 def test_two_processes_write_to_one_folder_at_once(tmp_path, script):
     (tmp_path / "w.py").write_text(
-        textwrap.dedent(FIT) + "for i in range(40):\n    LogisticRegression(C=i + 1.0, max_iter=50).fit(X[:60], y[:60])\n"
+        textwrap.dedent(FIT)
+        + "for i in range(40):\n    LogisticRegression(C=i + 1.0, max_iter=50).fit(X[:60], y[:60])\n"
     )
     processes = [
         subprocess.Popen([sys.executable, "-W", "ignore", "w.py"], cwd=tmp_path, stderr=subprocess.PIPE) for _ in "ab"

@@ -303,7 +303,10 @@ def test_nothing_inside_disabled_is_recorded(logged):
         ({"extra_tags": {"team": "blue"}}, lambda run: run.tags["team"] == "blue"),
         ({"experiment": "sugar"}, lambda run: run.experiment == "sugar"),
         ({"log_input_examples": True}, lambda run: "model/input_example.json" in run.artifacts),
-        ({"log_model_signatures": False}, lambda run: "signature" not in run.artifact_path("model/MLmodel").read_text()),
+        (
+            {"log_model_signatures": False},
+            lambda run: "signature" not in run.artifact_path("model/MLmodel").read_text(),
+        ),
         ({"integrations": ["matplotlib"]}, lambda run: run is None),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

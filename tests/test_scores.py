@@ -53,7 +53,11 @@ def test_classification(seed, n, classes, kind, weighted, ties, positive):
     rng = np.random.default_rng(seed)
     classes = 2 if kind == "bool" else classes
     true, predicted = rng.integers(0, classes, n), rng.integers(0, classes, n)
-    labels = {"int": np.arange(classes) * 3 - 1, "str": np.array(list("abcde"))[:classes], "bool": np.array([False, True])}[kind]
+    labels = {
+        "int": np.arange(classes) * 3 - 1,
+        "str": np.array(list("abcde"))[:classes],
+        "bool": np.array([False, True]),
+    }[kind]
     proba = rng.random((n, classes))
     if ties:
         proba = np.round(proba, 1) + 0.1

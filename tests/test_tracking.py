@@ -51,7 +51,9 @@ def test_everything_that_can_be_logged_is_found_again(somewhere, tmp_path):
     assert found.metrics == {"loss": pytest.approx(1 / 3), "a": 1.0, "b": 2.0}
     assert [(m.step, m.value) for m in found.metric_history("loss")] == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
     assert {"t": "1", "u": "v", "w": "True"}.items() <= found.tags.items()
-    assert {"a.csv", "copies/data/a.csv", "notes/n.txt", "d.json", "d.yaml", "f.png", "model/MLmodel"} <= set(found.artifacts)
+    assert {"a.csv", "copies/data/a.csv", "notes/n.txt", "d.json", "d.yaml", "f.png", "model/MLmodel"} <= set(
+        found.artifacts
+    )
     assert found.artifact_path("notes/n.txt").read_text(encoding="utf-8") == "hällo"
     assert json.loads(found.artifact_path("d.json").read_text()) == {"k": [1, 2]}
     assert np.array_equal(found.model().predict(X), model.predict(X))

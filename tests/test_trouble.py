@@ -141,6 +141,7 @@ class BadParams(RegressorMixin, BaseEstimator):
 class Unprintable:
     def __str__(self):
         raise ValueError
+
     __repr__ = __str__
 
 

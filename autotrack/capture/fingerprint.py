@@ -1,7 +1,7 @@
 """What data looks like, and a digest of all of it: columns, dtypes, shape, missing values, target.
 
-Nothing is copied but chunks that fit a processor's cache. The digest is SHA-256 over every column's dtype and content, so
-it depends on names, types and values but not on how the memory is laid out; MLflow's covers the first 10,000 rows only.
+Nothing is copied but chunks that fit a processor's cache. The digest is SHA-256 over every column's dtype and content,
+so it depends on names, types and values but not on how the memory is laid out; MLflow's covers the first 10,000 rows.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _columns_of(block: np.ndarray[Any, Any]) -> Iterator[tuple[str, int]]:
     floating = block.dtype.kind == "f"
     if n_rows <= 1 or block.strides[1] == block.itemsize:
         for column in block:
-            yield hashlib.sha256(np.ascontiguousarray(column)).hexdigest(), _count_nan(column) if floating else 0
+            yield hashlib.sha256(_bytes(column)).hexdigest(), _count_nan(column) if floating else 0
         return
     # Rows lie side by side in memory: gather a few rows of all columns at a time, in the cache.
     hashes = [hashlib.sha256() for _ in range(n_columns)]
@@ -146,7 +146,7 @@ def _columns_of(block: np.ndarray[Any, Any]) -> Iterator[tuple[str, int]]:
     for start in range(0, n_rows, step):
         part = np.ascontiguousarray(block[:, start : start + step])
         for digest, column in zip(hashes, part, strict=True):
-            digest.update(column)
+            digest.update(_bytes(column))
         if floating and _has_nan(part):
             missing += np.isnan(part).sum(axis=1)
     for digest, count in zip(hashes, missing, strict=True):
@@ -163,7 +163,7 @@ def _other_column(column: Any) -> tuple[str, int]:
         hashes = hash_array(values if not isinstance(column.dtype, np.dtype) else column.to_numpy(), categorize=True)
     except TypeError:  # unhashable or mixed objects
         hashes = hash_array(np.array([repr(value) for value in values], dtype=object))
-    return hashlib.sha256(np.ascontiguousarray(hashes)).hexdigest(), missing
+    return hashlib.sha256(_bytes(hashes)).hexdigest(), missing
 
 
 def _matrix(array: np.ndarray[Any, Any]) -> tuple[str, tuple[int, ...], int | None]:
@@ -177,20 +177,20 @@ def _matrix(array: np.ndarray[Any, Any]) -> tuple[str, tuple[int, ...], int | No
             hashes = hash_array(flat, categorize=True)
         except TypeError:
             hashes = hash_array(np.array([repr(value) for value in flat], dtype=object))
-        whole.update(np.ascontiguousarray(hashes))
+        whole.update(_bytes(hashes))
         return whole.hexdigest(), array.shape, None
     if array.dtype.kind in "mM":
         array = array.view(np.int64)
     missing = 0
     floating = array.dtype.kind in "fc"
     if array.flags.c_contiguous:
-        whole.update(array.data if array.size else b"")
+        whole.update(_bytes(array))
         missing = _count_nan(array) if floating else 0
     elif array.ndim:
         step = max(1, _CHUNK // max(1, array[:1].nbytes))
         for start in range(0, len(array), step):
             part = np.ascontiguousarray(array[start : start + step])
-            whole.update(part)
+            whole.update(_bytes(part))
             if floating:
                 missing += _count_nan(part)
     return whole.hexdigest(), array.shape, missing if floating else None
@@ -201,10 +201,15 @@ def _sparse(X: Any) -> str:
     for part in ("data", "indices", "indptr", "row", "col", "offsets"):
         values = getattr(X, part, None)
         if isinstance(values, np.ndarray) and not values.dtype.hasobject:
-            whole.update(np.ascontiguousarray(values))
+            whole.update(_bytes(values))
     if X.format in ("lil", "dok"):
         return _sparse(X.tocsr())
     return whole.hexdigest()
+
+
+def _bytes(values: np.ndarray[Any, Any]) -> memoryview:
+    """The content in C order; the array's own memory where it is laid out so."""
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
 
 
 def _has_nan(values: np.ndarray[Any, Any]) -> bool:
@@ -231,7 +236,12 @@ def _target(y: Any) -> dict[str, Any]:
         return summary
     if values.dtype.kind == "f":
         with np.errstate(all="ignore"):
-            for key, value in (("min", values.min()), ("max", values.max()), ("mean", values.mean()), ("std", values.std())):
+            for key, value in (
+                ("min", values.min()),
+                ("max", values.max()),
+                ("mean", values.mean()),
+                ("std", values.std()),
+            ):
                 summary[key] = number_to_json(float(value))
         summary["missing"] = _count_nan(values)
     elif values.dtype.kind in "biu" and values.ndim == 1:

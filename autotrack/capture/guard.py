@@ -60,7 +60,7 @@ def warn(what: str, error: BaseException | None = None) -> None:
         logger.warning("autotrack %s%s. Your program goes on unchanged; only the record is affected.", what, reason)
         if error is not None:
             logger.debug("autotrack %s", what, exc_info=error)
-    except Exception:  # noqa: BLE001 - a logging handler of the user's that raises must not stop the fit
+    except Exception:  # noqa: BLE001, S110 - a logging handler of the user's that raises must not stop the fit
         pass
 
 

@@ -20,12 +20,18 @@ import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType, FunctionType, ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 
 from autotrack.capture.guard import shield
 from autotrack.capture.scope import quiet
+
+if TYPE_CHECKING:
+    _BoundBase = wrapt.BoundFunctionWrapper[..., Any]
+    _FunctionBase = wrapt.FunctionWrapper[..., Any]
+else:  # wrapt 1 has no type parameters
+    _BoundBase, _FunctionBase = wrapt.BoundFunctionWrapper, wrapt.FunctionWrapper
 
 _MISSING: Final = object()
 
@@ -86,7 +92,7 @@ class Call:
 Observer = Callable[[Call], Generator[Mapping[str, Any] | None, Outcome, None]]
 
 
-class _BoundWrapper(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
+class _BoundWrapper(_BoundBase):
     def __reduce_ex__(self, protocol: Any) -> Any:
         # By name, as Python pickles bound methods; for access through the class, `__self__` is missing.
         owner = getattr(self.__wrapped__, "__self__", None)
@@ -98,7 +104,7 @@ class _BoundWrapper(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
         return self.__reduce_ex__(2)
 
 
-class MethodWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]
+class MethodWrapper(_FunctionBase):
     """Stands in a class for one of its methods. It passes for a function, which metadata routing relies on."""
 
     __bound_function_wrapper__ = _BoundWrapper
@@ -110,7 +116,7 @@ class MethodWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]
         return self.__reduce_ex__(2)
 
 
-class FunctionWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]
+class FunctionWrapper(_FunctionBase):
     """Stands in a module for one of its functions.
 
     It does not pass for a plain function: cloudpickle would take it for one and ship its bytecode by value. It pickles
@@ -122,7 +128,7 @@ class FunctionWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]
         super().__init__(wrapped, wrapper)
         self._self_path = path
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:
         return FunctionWrapper
 
@@ -249,9 +255,10 @@ class Patches:
                 return
             if raw is _MISSING:
 
-                def __init_subclass__(cls: type, **kwargs: Any) -> None:  # noqa: N807
-                    super(base, cls).__init_subclass__(**kwargs)
+                def __init_subclass__(cls: Any, /, **kwargs: Any) -> None:  # noqa: N807
+                    super(owner, cls).__init_subclass__(**kwargs)
 
+                owner: Any = base
                 wrapper: Any = classmethod(__init_subclass__)
             else:
                 wrapper = raw
@@ -377,7 +384,9 @@ def _parameter_names(bound: Any) -> tuple[str, ...]:
 
 def _user_modules() -> Iterator[ModuleType]:
     """The loaded modules that are the user's own: neither installed packages nor the standard library."""
-    installed = tuple({path for key in ("stdlib", "platstdlib", "purelib", "platlib") if (path := sysconfig.get_path(key))})
+    installed = tuple(
+        {path for key in ("stdlib", "platstdlib", "purelib", "platlib") if (path := sysconfig.get_path(key))}
+    )
     for name, module in list(sys.modules.items()):
         if name == "autotrack" or name.startswith("autotrack.") or type(module) is not ModuleType:
             continue

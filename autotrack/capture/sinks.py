@@ -123,9 +123,7 @@ class FolderSink:
 class StoreSink:
     """A store that lives in this process and takes events at once, such as ``memory:``."""
 
-    def __init__(
-        self, apply: Callable[[Sequence[Entry]], None], artifact_folder: Callable[[str], Path]
-    ) -> None:
+    def __init__(self, apply: Callable[[Sequence[Entry]], None], artifact_folder: Callable[[str], Path]) -> None:
         self._apply = apply
         self._artifact_folder = artifact_folder
         self._lock = threading.RLock()

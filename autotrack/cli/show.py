@@ -124,7 +124,7 @@ def _datasets(datasets: Sequence[Dataset]) -> Iterable[tuple[str, str]]:
         shape = " × ".join("?" if length is None else f"{length:,}" for length in dataset.shape)
         algorithm, colon, digest = dataset.digest.rpartition(":")
         short = f"{algorithm}{colon}{digest[:12]}"
-        names = [str(column.get("name", "?")) for column in dataset.columns]
+        names = [str(name) for column in dataset.columns if (name := column.get("name")) is not None]
         listed = ", ".join(names[:_COLUMNS]) + (f", … ({len(names)} in all)" if len(names) > _COLUMNS else "")
         missing = sum(count for column in dataset.columns if isinstance(count := column.get("missing"), int))
         facts = [shape, dataset.kind, short, f"{missing:,} missing values" if missing else ""]

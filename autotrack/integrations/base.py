@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -64,29 +65,28 @@ class Integration:
     def install(self, patches: Patches) -> None:
         """Have every target observed as soon as its module is imported."""
         for target in self.targets:
-            patches.when_imported(target.module, lambda module, target=target: self._patch(patches, module, target))
+            patches.when_imported(target.module, partial(self._patch, patches, target))
 
     def reset(self) -> None:
         """Forget what was learnt of objects of the user's; called when autologging is switched off."""
 
-    def _patch(self, patches: Patches, module: ModuleType, target: Target) -> None:
+    def _patch(self, patches: Patches, target: Target, module: ModuleType) -> None:
         match target:
             case Method():
                 owner = getattr(module, target.owner, None)
                 if isinstance(owner, type):
-                    for name, observer in target.observers.items():
-                        patches.method(owner, name, self._observer(observer), always=target.always)
+                    for name, observer in self._observers(target.observers).items():
+                        patches.method(owner, name, observer, always=target.always)
             case Family():
-                base = getattr(module, target.base)
-                patches.family(base, {name: self._observer(observer) for name, observer in target.observers.items()})
+                patches.family(getattr(module, target.base), self._observers(target.observers))
             case Functions():
                 names = target.names if target.names is not None else getattr(module, "__all__", ())
-                observer = self._observer(target.observer)
-                patches.functions(module, {name: observer for name in names if name not in target.leave})
+                patches.functions(
+                    module, self._observers({name: target.observer for name in names if name not in target.leave})
+                )
 
-    def _observer(self, name: str) -> Observer:
-        observer: Observer = getattr(self, name)
-        return observer
+    def _observers(self, names: Mapping[str, str]) -> dict[str, Observer]:
+        return {name: getattr(self, observer) for name, observer in names.items()}
 
 
 __all__ = ["Call", "Family", "Functions", "Integration", "Method", "Outcome", "Session", "Target", "Watching"]

@@ -123,6 +123,19 @@ _POINT: Final = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
+_START_COLUMNS: Final = ["run_id", "name", "experiment", "experiment_id", "status", "start_time", "parent_run_id"]
+_START_COLUMNS += ["process_id", "file", "started", "start_journal", "start_number"]
+_STARTED: Final = (
+    f"INSERT INTO runs ({', '.join(_START_COLUMNS)}) VALUES ({', '.join(':' + name for name in _START_COLUMNS)}) "
+    "ON CONFLICT DO UPDATE SET status = CASE WHEN end_journal IS NULL THEN excluded.status ELSE status END, "
+    + ", ".join(f"{name} = excluded.{name}" for name in _START_COLUMNS if name not in ("run_id", "status"))
+    + " WHERE start_journal IS NULL OR (start_journal, start_number) <= (excluded.start_journal, excluded.start_number)"
+)
+_ENDED: Final = (
+    "UPDATE runs SET status = ?, end_time = ?, error = ?, end_journal = ?, end_number = ? "
+    "WHERE id = ? AND (end_journal IS NULL OR (end_journal, end_number) <= (?, ?))"
+)
+
 
 class FileRow(NamedTuple):
     """How far a journal file has been folded."""
@@ -321,14 +334,15 @@ class _Place:
         if isinstance(event, ProcessDescribed):
             self._facts(event)
             return
+        if isinstance(event, RunStarted):
+            self._started(number, event)
+            return
         run = self._runs.get(event.run_id)
         if run is None:
             run = self._runs[event.run_id] = run_key(self._connection, event.run_id)
         journal, execute = self._journal, self._connection.execute
         many = self._connection.executemany
         match event:
-            case RunStarted():
-                self._started(run, number, event)
             case ParamsLogged():
                 texts = event.params.items()
                 many(_PARAM, [(run, encode(key), encode(text), param_number(text), journal) for key, text in texts])
@@ -357,38 +371,27 @@ class _Place:
             case RunEnded():
                 self._ended(run, number, event)
 
-    def _started(self, run: int, number: int, event: RunStarted) -> None:
-        row = self._connection.execute("SELECT start_journal, start_number FROM runs WHERE id = ?", (run,)).fetchone()
-        if row[0] is not None and (row[0], row[1]) > (self._journal_id, number):
-            return
-        self._connection.execute(
-            "UPDATE runs SET name = ?, experiment = ?, experiment_id = ?, start_time = ?, parent_run_id = ?, "
-            "process_id = ?, file = ?, started = 1, start_journal = ?, start_number = ?, "
-            "status = CASE WHEN end_journal IS NULL THEN ? ELSE status END WHERE id = ?",
-            (
-                encode(event.name),
-                encode(event.experiment),
-                experiment_id(event.experiment),
-                clamp(event.start_time),
-                None if event.parent_run_id is None else encode(event.parent_run_id),
-                encode(event.process_id),
-                self._file,
-                self._journal_id,
-                number,
-                RUNNING,
-                run,
-            ),
-        )
+    def _started(self, number: int, event: RunStarted) -> None:
+        row = {
+            "run_id": encode(event.run_id),
+            "name": encode(event.name),
+            "experiment": encode(event.experiment),
+            "experiment_id": experiment_id(event.experiment),
+            "status": RUNNING,
+            "start_time": clamp(event.start_time),
+            "parent_run_id": None if event.parent_run_id is None else encode(event.parent_run_id),
+            "process_id": encode(event.process_id),
+            "file": self._file,
+            "started": 1,
+            "start_journal": self._journal_id,
+            "start_number": number,
+        }
+        self._connection.execute(_STARTED, row)
 
     def _ended(self, run: int, number: int, event: RunEnded) -> None:
-        row = self._connection.execute("SELECT end_journal, end_number FROM runs WHERE id = ?", (run,)).fetchone()
-        if row[0] is not None and (row[0], row[1]) > (self._journal_id, number):
-            return
         error = None if event.error is None else encode(event.error)
-        self._connection.execute(
-            "UPDATE runs SET status = ?, end_time = ?, error = ?, end_journal = ?, end_number = ? WHERE id = ?",
-            (encode(event.status), clamp(event.end_time), error, self._journal_id, number, run),
-        )
+        ended = (encode(event.status), clamp(event.end_time), error, self._journal_id, number)
+        self._connection.execute(_ENDED, (*ended, run, self._journal_id, number))
 
     def _facts(self, event: ProcessDescribed) -> None:
         process = encode(event.process_id)

@@ -103,7 +103,7 @@ def test_local_versions_editable_installs_and_shared_namespaces(tmp_path: Path) 
             print(name, [pin for pin in found.pins if pin not in {frameworks}], list(found.local_modules))
         """.replace("{frameworks}", repr(FRAMEWORKS)),
         tmp_path,
-        PYTHONPATH=f"{site}:{source}",
+        PYTHONPATH=os.pathsep.join([str(site), str(source), *filter(None, [os.environ.get("PYTHONPATH")])]),
     )
 
     assert out.splitlines() == [

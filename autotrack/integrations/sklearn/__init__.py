@@ -41,7 +41,9 @@ class Sklearn(Integration):
                 "score": "score",
             },
         ),
-        Functions("sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")),
+        Functions(
+            "sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")
+        ),
         # Their inner fits are no runs.
         Functions(
             "sklearn.model_selection",
@@ -102,9 +104,7 @@ class Sklearn(Integration):
             taken = None
             weight = call.argument("sample_weight")
             with shield("predict the training data for the training metrics"):
-                taken = predict_training_data(
-                    estimator, X, y, weight, params, self.session.settings.max_metric_rows
-                )
+                taken = predict_training_data(estimator, X, y, weight, params, self.session.settings.max_metric_rows)
             run.metrics({"fit_seconds": seconds})
             if taken is not None and taken.rows < taken.total:
                 run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
@@ -207,9 +207,7 @@ class Sklearn(Integration):
             return active, False
         return self.session.start_run(estimators.run_name(estimator), parent=active, tags=tags), True
 
-    def _write_model(
-        self, run: RunRecorder, estimator: Any, X: Any, taken: TrainingPass | None, dataset: Any
-    ) -> None:
+    def _write_model(self, run: RunRecorder, estimator: Any, X: Any, taken: TrainingPass | None, dataset: Any) -> None:
         settings = self.session.settings
         signature = None
         if settings.log_model_signatures:

@@ -21,6 +21,9 @@ _HELD_ARRAYS: Final = 32
 _HELD_BYTES: Final = 32 << 20
 
 
+Bounds = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a prediction came from: ``fitted`` is the model's `FittedRun`, ``dataset`` the name of the data."""
@@ -39,7 +42,7 @@ class Predictions:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._by_owner: dict[int, list[tuple[weakref.ref[Any], Any, Origin]]] = {}
+        self._by_owner: dict[int, list[tuple[weakref.ref[Any], Bounds | None, Origin]]] = {}
         self._held: deque[tuple[np.ndarray[Any, Any], Origin]] = deque()
         self._held_bytes = 0
 
@@ -105,7 +108,7 @@ class Predictions:
                 self._held_bytes -= self._held.popleft()[0].nbytes
 
     def _identified(self, argument: Any) -> Origin | None:
-        for reference, bounds, origin in self._by_owner.get(id(argument), ()):
+        for reference, bounds, origin in self._by_owner.get(id(argument), []):
             if bounds is None and reference() is argument:
                 return origin
         array = _as_array(argument)
@@ -113,7 +116,8 @@ class Predictions:
             return None
         owner = _owner(array)
         low, high = byte_bounds(array)
-        for reference, bounds, origin in reversed(self._by_owner.get(id(owner), ())):
+        entries = self._by_owner.get(id(owner), [])
+        for reference, bounds, origin in reversed(entries):
             if reference() is owner and (bounds is None or (bounds[0] <= low and high <= bounds[1])):
                 return origin
         return None
@@ -127,7 +131,7 @@ class Predictions:
                 return None
         if array is None or array.size < 2:
             return None
-        origins = {
+        origins: dict[tuple[int, str], Origin] = {
             (id(origin.fitted), origin.dataset): origin
             for held, origin in self._held
             if held.shape == array.shape and _equal(held, array)

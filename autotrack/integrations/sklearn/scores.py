@@ -85,7 +85,9 @@ def classification(
     return scores
 
 
-def _probabilistic(true: NDArray[Any], proba: NDArray[Any], classes: NDArray[Any], weight: Floats | None) -> dict[str, float]:
+def _probabilistic(
+    true: NDArray[Any], proba: NDArray[Any], classes: NDArray[Any], weight: Floats | None
+) -> dict[str, float]:
     if proba.ndim != 2 or proba.shape[1] != len(classes) or len(classes) < 2:
         return {}
     epsilon = float(np.finfo(proba.dtype if proba.dtype.kind == "f" else np.float64).eps)
@@ -169,4 +171,5 @@ def _weights(sample_weight: Any, n_samples: int) -> Floats | None:
 def _ratio(part: Any, whole: Any) -> Floats:
     """``part / whole``, 0 where there is nothing to divide by."""
     part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+    quotient: Floats = np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+    return quotient

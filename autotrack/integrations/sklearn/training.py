@@ -1,4 +1,4 @@
-"""What one fit leaves behind: predictions on the training data, taken once, and the metrics worked out from them later."""
+"""What one fit leaves behind: predictions on the training data, taken once, and the metrics worked out from them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,73 @@
+# `make demo` and `make test` need nothing but Python 3.11+ and a network the first time.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+TESTS ?= tests
+
+.PHONY: help demo test test-oldest check format bench clean
+
+help:
+	@echo "make demo         install into $(VENV), train on real data, show the recorded runs"
+	@echo "make test         run the tests against the newest scikit-learn, pandas and numpy"
+	@echo "make test-oldest  run them against the oldest supported ones, in $(VENV)-oldest"
+	@echo "make check        format, lint, types, import rules"
+	@echo "make format       mend what can be mended of format and lint"
+	@echo "make bench        measure what autologging costs, beside MLflow's"
+
+$(VENV)/.base: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+$(VENV)/.mlflow: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mlflow]"
+	@touch $@
+
+$(VENV)-oldest/.dev: pyproject.toml tests/oldest.txt
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c tests/oldest.txt
+	@touch $@
+
+demo: $(VENV)/.base
+	@for point in "0.05 0.05" "0.01 0.01" "0.01 0.75" "0.01 1.0" "0.05 1.0"; do \
+		echo "\$$ python examples/train_diabetes.py $$point"; \
+		$(BIN)/python examples/train_diabetes.py $$point || exit 1; \
+	done
+	@echo
+	@echo "\$$ autotrack runs --limit 5"
+	@$(BIN)/autotrack runs --limit 5
+	@echo
+	@echo "Five runs, recorded by one line in the script. What to type next:"
+	@echo "  . $(BIN)/activate"
+	@echo "  autotrack show latest                             everything about the last run"
+	@echo "  autotrack runs --filter 'metrics.r2_score_test_x > 0.4' --order-by 'metrics.r2_score_test_x DESC'"
+	@echo "  autotrack compare \$$(autotrack runs --limit 2 --columns run_id --format csv | tail -n +2)"
+	@echo "  autotrack run examples/plain_script.py 0.5        a script without a line of autotrack in it"
+	@echo "  python -c \"import autotrack; print(autotrack.get_run('latest').model())\""
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+test-oldest: $(VENV)-oldest/.dev
+	$(VENV)-oldest/bin/python -m pytest -n $(WORKERS) $(TESTS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.mlflow
+	$(BIN)/python -m benchmarks --out bench-results.json
+
+clean:
+	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench-results.json
