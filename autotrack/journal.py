@@ -1,8 +1,9 @@
 """The journal file: one process's append-only record of events, and how others read it.
 
 One file per process, ``<store>/journals/<journal id>.jsonl``. The first line is the header, every other line one event
-with its number ``n``. A batch is one ``write`` to a descriptor opened with ``O_APPEND``, so nothing that was appended is
+with its number ``n``. A batch is one ``write`` to a descriptor opened with ``O_APPEND``: nothing that was appended is
 lost when the process is killed, and no two processes ever write to one file. It is not synced to disk: a power cut may
+lose the last seconds.
 
 The writer holds an ``flock`` on its file for as long as it lives. Where locks are unreliable the header's identity
 (host, process id, start of the process, boot id) is second evidence. Without ``fcntl`` (Windows) only the identity

@@ -159,7 +159,7 @@ def _parser() -> Lark:
     )
 
 
-class _Misfit(Exception):  # noqa: N818 - never leaves this module
+class _Misfit(Exception):
     """The text is grammatical and means nothing."""
 
     def __init__(self, position: int, problem: str, hint: str = "") -> None:

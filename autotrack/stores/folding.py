@@ -15,7 +15,7 @@ _MARK_LENGTH: Final = 64
 _TRANSACTION_SECONDS: Final = 0.5
 
 
-class _Rewritten(Exception):  # noqa: N818 - never leaves this module
+class _Rewritten(Exception):
     """A journal is not the one that was folded, only longer: what the index holds of it may be wrong."""
 
 

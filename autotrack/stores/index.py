@@ -123,8 +123,10 @@ _POINT: Final = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
-_START_COLUMNS: Final = ["run_id", "name", "experiment", "experiment_id", "status", "start_time", "parent_run_id"]
-_START_COLUMNS += ["process_id", "file", "started", "start_journal", "start_number"]
+_START_COLUMNS: Final = (
+    *("run_id", "name", "experiment", "experiment_id", "status", "start_time", "parent_run_id"),
+    *("process_id", "file", "started", "start_journal", "start_number"),
+)
 _STARTED: Final = (
     f"INSERT INTO runs ({', '.join(_START_COLUMNS)}) VALUES ({', '.join(':' + name for name in _START_COLUMNS)}) "
     "ON CONFLICT DO UPDATE SET status = CASE WHEN end_journal IS NULL THEN excluded.status ELSE status END, "

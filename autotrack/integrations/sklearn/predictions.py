@@ -116,8 +116,8 @@ class Predictions:
             return None
         owner = _owner(array)
         low, high = byte_bounds(array)
-        entries = self._by_owner.get(id(owner), [])
-        for reference, bounds, origin in reversed(entries):
+        entries: list[tuple[weakref.ref[Any], Bounds | None, Origin]] = self._by_owner.get(id(owner), [])
+        for reference, bounds, origin in entries[::-1]:
             if reference() is owner and (bounds is None or (bounds[0] <= low and high <= bounds[1])):
                 return origin
         return None
