@@ -181,7 +181,7 @@ def test_get_run_by_id_prefix_name_and_latest(filled: Filled) -> None:
 
 
 def test_get_run_says_what_there_is(filled: Filled) -> None:
-    with pytest.raises(RunNotFound, match="is empty; run a script with autotrack.autolog"):
+    with pytest.raises(RunNotFound, match="is empty; run a script with autotrack"):
         query.get_run("latest", store=filled.uri)
     for index in range(8):
         filled.run(f"{index}bcd", f"Ridge{index}", started=START + index)
@@ -332,7 +332,7 @@ def test_load_model_by_every_name(with_model: Filled) -> None:
 
 def test_load_model_says_what_there_is(filled: Filled) -> None:
     run_id = filled.run("abcd")
-    with pytest.raises(ModelError, match="has no model: it has no artifacts. Was log_models off"):
+    with pytest.raises(ModelError, match=r"has no model: it has no artifacts\. Was log_models off"):
         query.load_model("runs:/abcd/model", store=filled.uri)
     filled.file(run_id, "a.png")
     filled.apply(ArtifactLogged(run_id, Artifact("a.png", 1)))
@@ -393,7 +393,7 @@ def test_hooks_are_called_before_a_store_is_read(filled: Filled) -> None:
 
 def test_importing_the_reading_half_loads_no_third_party_package() -> None:
     code = (
-        "import sys; before = set(sys.modules); import autotrack.query; autotrack.query.get_run, autotrack.query.search_runs\n"
+        "import sys; before = set(sys.modules); import autotrack.query as q; q.get_run, q.search_runs\n"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

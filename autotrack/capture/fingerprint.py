@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -54,7 +55,7 @@ def describe(X: Any, y: Any = None, *, name: str, context: str) -> Dataset:
         if array is None:
             return Dataset(name, context, kind, "", _length(X), (), _target(y))
         digest, shape, missing = _matrix(array)
-        column: dict[str, Any] = {"name": None, "dtype": str(array.dtype)}
+        column: dict[str, Any] = {"name": None, "dtype": _dtype_name(array.dtype)}
         if array.ndim == 2:
             column["count"] = int(array.shape[1])
         if missing is not None:
@@ -98,15 +99,17 @@ def _frame(frame: Any) -> tuple[tuple[dict[str, Any], ...], str, tuple[int, ...]
     n_rows, n_columns = frame.shape
     digests: list[str] = [""] * n_columns
     missing: list[int] = [0] * n_columns
-    seen = [False] * n_columns
+    dtypes: list[str] = [""] * n_columns
     for places, block in _numeric_blocks(frame):
+        dtype = _dtype_name(block.dtype)
         for place, (digest, count) in zip(places, _columns_of(block), strict=True):
-            digests[place], missing[place], seen[place] = digest, count, True
+            digests[place], missing[place], dtypes[place] = digest, count, dtype
     for place in range(n_columns):
-        if not seen[place]:
-            digests[place], missing[place] = _other_column(frame.iloc[:, place])
+        if not dtypes[place]:
+            column = frame.iloc[:, place]
+            digests[place], missing[place] = _other_column(column)
+            dtypes[place] = str(column.dtype)
     names = [column if isinstance(column, (str, int)) else str(column) for column in frame.columns]
-    dtypes = [str(dtype) for dtype in frame.dtypes]
     whole = hashlib.sha256(repr((n_rows, names, dtypes)).encode("utf-8", "surrogatepass"))
     whole.update("".join(digests).encode())
     columns = tuple(
@@ -129,6 +132,12 @@ def _numeric_blocks(frame: Any) -> Iterator[tuple[list[int], np.ndarray[Any, Any
     for places, values in blocks:
         if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "biuf":
             yield places, values
+
+
+@lru_cache(maxsize=256)
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    # numpy works the name out anew each time, in Python.
+    return str(dtype)
 
 
 def _columns_of(block: np.ndarray[Any, Any]) -> Iterator[tuple[str, int]]:
@@ -168,7 +177,7 @@ def _other_column(column: Any) -> tuple[str, int]:
 
 def _matrix(array: np.ndarray[Any, Any]) -> tuple[str, tuple[int, ...], int | None]:
     """Digest in C order, shape, and the count of NaN where there can be any."""
-    whole = hashlib.sha256(repr((array.shape, str(array.dtype))).encode())
+    whole = hashlib.sha256(repr((array.shape, _dtype_name(array.dtype))).encode())
     if array.dtype.hasobject:
         from pandas.util import hash_array
 
@@ -231,7 +240,11 @@ def _target(y: Any) -> dict[str, Any]:
         values = np.asarray(y)
     except ValueError:
         return {"kind": _kind(y)}
-    summary: dict[str, Any] = {"kind": _kind(y), "dtype": str(values.dtype), "shape": [int(n) for n in values.shape]}
+    summary: dict[str, Any] = {
+        "kind": _kind(y),
+        "dtype": _dtype_name(values.dtype),
+        "shape": [int(n) for n in values.shape],
+    }
     if values.size == 0:
         return summary
     if values.dtype.kind == "f":

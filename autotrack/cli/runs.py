@@ -23,7 +23,7 @@ _WIDE_HEADER, _NARROW_HEADER = 14, 9
 
 
 @click.command(short_help="List runs, the newest first.")
-@click.option("--filter", "-f", "filter_", metavar="FILTER", help="Only the runs that it names; see below.")
+@click.option("--filter", "-f", "filter_", metavar="FILTER", help="Only the runs that it names; see above.")
 @click.option("--order-by", "-s", multiple=True, metavar="KEY", help='Sort, e.g. "metrics.rmse" or "start_time DESC".')
 @click.option("--columns", "-c", metavar="A,B", help="Columns to show, e.g. params.alpha,metrics.r2_score.")
 @format_option("table", "json", "csv")
@@ -100,10 +100,10 @@ def _say_empty(store: Store, *, narrowed: bool) -> None:
         click.echo(f"No runs yet in {place}.\nRecord some: autotrack run train.py")
 
 
-def _say_problems(store: Store) -> None:
+def _say_problems(store: Store, said: Sequence[str] = ()) -> None:
     from autotrack.query.text import plain, plural
 
-    problems = store.problems()
+    problems = [problem for problem in store.problems() if problem not in said]
     for problem in problems[:3]:
         click.echo(f"! {plain(problem)}", err=True)
     if len(problems) > 3:
@@ -126,9 +126,8 @@ def _as_table(found: Sequence[Run], wanted: Sequence[Column], store: Store, *, w
         notes.append(f"{plural(hidden, 'more column')}: --columns, or --format csv")
     for note in notes:
         console.print(output.styled(note, "dim"))
-    if store.problems():
-        console.file.flush()
-        _say_problems(store)
+    console.file.flush()
+    _say_problems(store, [run.broken for run in found if run.broken])
 
 
 def _table(found: Sequence[Run], wanted: Sequence[Column], width: int) -> tuple[Table, int]:

@@ -78,7 +78,7 @@ def _head(console: Console, run: RunView) -> None:
 
     console.print(
         Text.assemble(
-            (text.shortened(text.plain(run.name), _LONGEST), "bold"),
+            (text.shortened(text.plain(run.name), _LONGEST) or "(unnamed)", "bold"),
             "  ",
             (run.status, output.COLOURS.get(run.status, "")),
             "  ",

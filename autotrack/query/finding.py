@@ -66,7 +66,7 @@ def list_runs(
         return opened.search_runs(filter, _orders(order_by), limit, experiment=experiment)
 
 
-def experiments(*, store: StoreLike = None) -> list[Experiment]:
+def experiments(store: StoreLike = None) -> list[Experiment]:
     """The experiments that have runs, by name."""
     with reading(store) as opened:
         return opened.experiments()

@@ -46,7 +46,7 @@ from autotrack.stores.matching import matches, sort_runs
 if TYPE_CHECKING:
     from lark import Lark, Token
 
-__all__ = ["matches", "parse_filter", "parse_order_by", "sort_runs"]
+__all__ = ["matches", "parse_filter", "parse_order_by", "parse_orders", "sort_runs"]
 
 MAX_LENGTH: Final = 200_000
 MAX_DEPTH: Final = 50
@@ -130,6 +130,17 @@ def parse_order_by(text: str) -> Order:
         When it cannot be understood; the message points at the place.
     """
     return cast(Order, _parse(text, "order"))
+
+
+def parse_orders(texts: Sequence[str]) -> list[Order]:
+    """The keys to sort by, the first counting most; a single text is one key.
+
+    Raises
+    ------
+    FilterError
+        When one cannot be understood.
+    """
+    return [parse_order_by(text) for text in ([texts] if isinstance(texts, str) else texts)]
 
 
 @lru_cache(maxsize=128)

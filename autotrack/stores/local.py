@@ -21,7 +21,7 @@ from autotrack.errors import FilterError, RunNotFound, StoreError
 from autotrack.events import Entry
 from autotrack.stores import artifacts as artifact_files
 from autotrack.stores import rows
-from autotrack.stores.filters import parse_filter, parse_order_by
+from autotrack.stores.filters import parse_filter, parse_orders
 from autotrack.stores.folding import fold
 from autotrack.stores.incoming import locked, make_folder, write
 from autotrack.stores.index import Index
@@ -108,7 +108,7 @@ class LocalStore:
     ) -> list[Run]:
         """See `Store.search_runs`."""
         condition, bound = compile_filter(parse_filter(filter))
-        order, order_bound = compile_order([parse_order_by(text) for text in order_by])
+        order, order_bound = compile_order(parse_orders(order_by))
         if experiment is not None:
             condition, bound = f"runs.experiment = ? AND {condition}", [encode(experiment), *bound]
         at_most = -1 if limit is None else max(0, min(limit, 2**63 - 1))

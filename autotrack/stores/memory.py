@@ -37,7 +37,7 @@ from autotrack.events import (
     TagsSet,
 )
 from autotrack.stores import artifacts as artifact_files
-from autotrack.stores.filters import matches, parse_filter, parse_order_by, sort_runs
+from autotrack.stores.filters import matches, parse_filter, parse_orders, sort_runs
 
 SCHEME: Final = "memory:"
 _MIN, _MAX = -(2**63), 2**63 - 1
@@ -159,7 +159,7 @@ class MemoryStore:
     ) -> list[Run]:
         """See `Store.search_runs`."""
         expression = parse_filter(filter)
-        orders = [parse_order_by(text) for text in order_by]
+        orders = parse_orders(order_by)
         runs = [run for run in self._newest_first() if experiment is None or run.experiment == experiment]
         found = sort_runs((run for run in runs if matches(expression, run)), orders)
         return found if limit is None else found[: max(0, limit)]

@@ -310,6 +310,7 @@ class StoreContract:
         assert names("duration DESC") == "anbxc"
         assert names("user DESC", "run_id") == "abcnx"
         assert names(limit=0) == ""
+        assert store.search_runs(order_by="name") == store.search_runs(order_by=["name"])
         assert names(limit=10**30) == "xncba"
 
     def test_filters_find_the_runs_they_name(self, store: Store) -> None:

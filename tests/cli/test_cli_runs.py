@@ -135,6 +135,13 @@ def test_broken_runs_are_listed_and_explained(recorder: Any, runs: Callable[...,
     assert "FINISHED" in output
 
 
+def test_a_file_that_is_no_journal_is_said_once(five: Any, call: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "store" / "journals" / "20260101T000000-aaaaaaaaaaaa.jsonl").write_text("garbage\n")
+    result = call("runs", "--store", str(tmp_path / "store"), width=300)
+    assert result.output.count("not an autotrack journal") == 1
+    assert result.output.count("FINISHED") == 5
+
+
 def test_children_are_marked(recorder: Any, runs: Callable[..., Result]) -> None:
     parent = recorder.run("abcd", "search")
     recorder.run("abce", "candidate", parent_run_id=parent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,11 @@ from autotrack.stores.base import Store
 from autotrack.stores.local import LocalStore
 from autotrack.stores.memory import MemoryStore
 from autotrack.testing import StoreContract
+
+
+def test_the_contracts_are_imported_without_pytest() -> None:
+    program = "import sys, autotrack.testing; sys.exit('pytest' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 class TestMemoryStore(StoreContract):

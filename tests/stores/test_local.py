@@ -352,16 +352,64 @@ print("done")
 """
 
 
+FULL_DISK = """
+import subprocess, sys
+from autotrack.journal import JournalWriter
+from autotrack.errors import StoreError
+from autotrack.stores.local import LocalStore
+from autotrack.testing.samples import Journal, started
+from pathlib import Path
+folder = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], check=True)
+writer = JournalWriter(folder)
+writer.append([started(f"{number:032x}") for number in range(500)])
+store = LocalStore(folder)
+if sys.argv[2] == "True":
+    assert len(store.search_runs(limit=1)) == 1
+writer.append([started("a" * 32)])
+with open(folder / "filler", "wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(b"x" * 512)
+    except OSError:
+        pass
+for store in (store, LocalStore(folder)):
+    assert len(store.search_runs()) == 501
+    try:
+        store.apply(Journal().entries(*(started(f"c{number:031x}") for number in range(2000))))
+    except StoreError as error:
+        assert "cannot write" in str(error)
+    else:
+        raise AssertionError("written")
+    assert len(store.search_runs()) == 501
+    assert store.problems() == []
+(folder / "filler").unlink()
+store.apply(Journal().entries(started("d" * 32)))
+assert len(LocalStore(folder).search_runs()) == 502
+print("done")
+"""
+
+
+@pytest.mark.parametrize("index_first", [True, False])
+def test_a_full_disk_is_read_and_takes_nothing_by_halves(folder: Path, index_first: bool) -> None:
+    run_mounting(FULL_DISK, folder, index_first)
+
+
 @pytest.mark.parametrize("index_first", [True, False])
 def test_a_read_only_folder_is_read(folder: Path, index_first: bool) -> None:
     """On a real read-only mount, because permissions mean nothing to root."""
+    run_mounting(READ_ONLY, folder, index_first)
+
+
+def run_mounting(program: str, folder: Path, *arguments: object) -> None:
+    """Run a program that mounts something, where only it sees it."""
     folder.mkdir()
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
         pytest.skip("mounting needs a private mount namespace, which this machine does not give")
-    command = ["unshare", "-m", sys.executable, "-c", READ_ONLY, str(folder), str(index_first)]
+    command = ["unshare", "-m", sys.executable, "-c", program, str(folder), *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True)
     if "mount:" in result.stderr:
-        pytest.skip(f"cannot mount read-only here: {result.stderr.strip()[-200:]}")
+        pytest.skip(f"cannot mount here: {result.stderr.strip()[-200:]}")
     assert result.stdout == "done\n", result.stderr
 
 

@@ -212,7 +212,11 @@ class Sklearn(Integration):
         signature = None
         if settings.log_model_signatures:
             with shield("infer the model's signature"):
-                missing = {c["name"]: c.get("missing", 0) for c in dataset.columns} if dataset is not None else None
+                missing = (
+                    {c["name"]: c["missing"] for c in dataset.columns if "missing" in c}
+                    if dataset is not None
+                    else None
+                )
                 signature, _ = infer_signature(X, None if taken is None else taken.y_pred, missing=missing)
         with shield("write the fitted model"):
             example = X[:5] if settings.log_input_examples else None

@@ -1,0 +1,151 @@
+"""The fits that are timed. Only the measured processes build data and estimators; scikit-learn is imported there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+Problem = tuple[Callable[[], Any], Any, Any]
+"""A function that makes an unfitted estimator, X and y."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One estimator on one data set.
+
+    Parameters
+    ----------
+    name : for ``--only``.
+    title : for people.
+    build : makes the estimator and the data.
+    rounds : so many fits of each variant.
+    mlflow_rounds : MLflow joins in so many of them.
+    slow_in_mlflow : MLflow joins only when asked for.
+    """
+
+    name: str
+    title: str
+    build: Callable[[], Problem]
+    rounds: int
+    mlflow_rounds: int
+    slow_in_mlflow: bool = False
+
+
+def logistic_iris() -> Problem:
+    from sklearn.datasets import load_iris
+    from sklearn.linear_model import LogisticRegression
+
+    X, y = load_iris(return_X_y=True)
+    return lambda: LogisticRegression(max_iter=200), X, y
+
+
+def elasticnet_diabetes() -> Problem:
+    from sklearn.datasets import load_diabetes
+    from sklearn.linear_model import ElasticNet
+
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    return lambda: ElasticNet(alpha=0.05, l1_ratio=0.25), X, y
+
+
+def pipeline_cancer() -> Problem:
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    X, y = load_breast_cancer(return_X_y=True)
+    return lambda: make_pipeline(StandardScaler(), LogisticRegression()), X, y
+
+
+def forest_cancer() -> Problem:
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.ensemble import RandomForestClassifier
+
+    X, y = load_breast_cancer(return_X_y=True)
+    return lambda: RandomForestClassifier(n_estimators=100, random_state=0), X, y
+
+
+def neighbours() -> Problem:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    X, y = _two_classes(20_000, 20)
+    return KNeighborsClassifier, X, y
+
+
+def histboost() -> Problem:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    X, y = _two_classes(200_000, 30)
+    return lambda: HistGradientBoostingClassifier(random_state=0), X, y
+
+
+def mixed_frame() -> Problem:
+    import numpy as np
+    import pandas as pd
+    from sklearn.linear_model import LinearRegression
+
+    random = np.random.default_rng(0)
+    n_rows, n_columns = 500_000, 50
+    makers: list[Callable[[], Any]] = [
+        lambda: random.standard_normal(n_rows, dtype=np.float32),
+        lambda: random.standard_normal(n_rows),
+        lambda: random.integers(-100, 100, n_rows, dtype=np.int8),
+        lambda: random.integers(-100, 100, n_rows),
+        lambda: random.random(n_rows) < 0.5,
+    ]
+    X = pd.DataFrame({f"feature_{i}": makers[i % len(makers)]() for i in range(n_columns)})
+    y = X["feature_0"] - X["feature_1"] + random.standard_normal(n_rows)
+    return LinearRegression, X, y
+
+
+def big_array() -> Problem:
+    import numpy as np
+    from sklearn.linear_model import LinearRegression
+
+    random = np.random.default_rng(0)
+    X = random.standard_normal((1_000_000, 50))
+    return LinearRegression, X, X[:, 0] - X[:, 1] + random.standard_normal(len(X))
+
+
+def sparse_matrix() -> Problem:
+    import numpy as np
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import LogisticRegression
+
+    random = np.random.default_rng(0)
+    n, filled = 20_000, 400_000
+    places = random.integers(0, n, filled), random.integers(0, n, filled)
+    X = csr_matrix((random.standard_normal(filled), places), shape=(n, n))
+    return lambda: LogisticRegression(solver="liblinear", max_iter=20), X, random.integers(0, 2, n)
+
+
+def _two_classes(n_rows: int, n_columns: int) -> tuple[Any, Any]:
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    X = random.standard_normal((n_rows, n_columns))
+    noisy = X[:, 0] + X[:, 1] * X[:, 2] + random.standard_normal(n_rows)
+    return X, (noisy > 0).astype(np.int64)
+
+
+TIMED: Final = (
+    Case("logistic-iris", "LogisticRegression, iris", logistic_iris, 40, 5),
+    Case("elasticnet-diabetes", "ElasticNet, diabetes (DataFrame)", elasticnet_diabetes, 40, 5),
+    Case("pipeline-cancer", "Pipeline: scaler + LogisticRegression, breast cancer", pipeline_cancer, 40, 5),
+    Case("forest-cancer", "RandomForest, 100 trees, breast cancer", forest_cancer, 20, 4),
+    Case("neighbours", "KNeighborsClassifier, 20,000 x 20", neighbours, 12, 3),
+    Case("histboost", "HistGradientBoostingClassifier, 200,000 x 30", histboost, 5, 2),
+    Case("mixed-frame", "LinearRegression, DataFrame 500,000 x 50, mixed dtypes", mixed_frame, 7, 1, slow_in_mlflow=True),
+)
+SMALL: Final = ("logistic-iris", "elasticnet-diabetes", "pipeline-cancer")
+
+MEMORY: Final = (
+    Case("memory-array", "LinearRegression, array 1,000,000 x 50", big_array, 3, 1),
+    Case("memory-sparse", "LogisticRegression, sparse 20,000 x 20,000", sparse_matrix, 5, 1),
+)
+
+
+def by_name(name: str) -> Case:
+    """The case of this name."""
+    return next(case for case in (*TIMED, *MEMORY) if case.name == name)

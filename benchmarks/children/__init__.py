@@ -1,0 +1,1 @@
+"""The measured processes: each runs one variant and answers in JSON."""
