@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from benchmarks import stats
@@ -12,6 +12,9 @@ from benchmarks.variants import BARE, Variant
 
 SECONDS: Final = "seconds"
 BYTES: Final = "bytes"
+
+Round = Mapping[str, float] | None
+"""What one round gave, by name; ``None`` where the variant did not join."""
 
 
 @dataclass(slots=True)
@@ -22,9 +25,8 @@ class Result:
     ----------
     name : for ``--only``.
     title : for people.
-    unit : ``"seconds"`` or ``"bytes"``.
-    samples : for each variant what each round gave.
-    details : further values of the same shape, by their name.
+    unit : ``"seconds"`` or ``"bytes"``: also the name of the main value in each round.
+    rounds : what each round gave, for each variant.
     errors : why a variant gave nothing, or gave up.
     notes : what a reader of the numbers must know.
     """
@@ -32,50 +34,47 @@ class Result:
     name: str
     title: str
     unit: str
-    samples: dict[str, list[float | None]] = field(default_factory=dict)
-    details: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+    rounds: dict[str, list[Round]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def value(self, variant: Variant, detail: str | None = None) -> Summary | None:
+    def value(self, variant: Variant, name: str | None = None) -> Summary | None:
         """What the variant took."""
-        return stats.summary(self._of(detail).get(variant.name, ()))
+        return stats.summary(self._values(variant, name))
 
-    def added(self, variant: Variant, detail: str | None = None) -> Summary | None:
+    def added(self, variant: Variant, name: str | None = None) -> Summary | None:
         """What the variant added to bare, paired by round."""
-        of = self._of(detail)
-        return stats.added(of.get(variant.name, ()), of.get(BARE.name, ()))
+        return stats.added(self._values(variant, name), self._values(BARE, name))
 
-    def ratio(self, variant: Variant, detail: str | None = None) -> Summary | None:
+    def ratio(self, variant: Variant, name: str | None = None) -> Summary | None:
         """How many times bare the variant took, paired by round."""
-        of = self._of(detail)
-        return stats.ratio(of.get(variant.name, ()), of.get(BARE.name, ()))
+        return stats.ratio(self._values(variant, name), self._values(BARE, name))
 
-    def _of(self, detail: str | None) -> Mapping[str, list[float | None]]:
-        return self.samples if detail is None else self.details.get(detail, {})
+    def names(self, variant: Variant) -> list[str]:
+        """The names of the values that the variant's rounds gave."""
+        return list(dict.fromkeys(name for found in self.rounds.get(variant.name, ()) if found for name in found))
 
-    def add(self, variant: Variant, values: Mapping[str, float] | None) -> None:
-        """Take one round's values: the one named as the unit, and details. ``None``: it did not join."""
-        for name in self.details if values is None else values:
-            if name != self.unit:
-                of = self.details.setdefault(name, {})
-                of.setdefault(variant.name, []).append(None if values is None else values[name])
-        self.samples.setdefault(variant.name, []).append(None if values is None else values[self.unit])
+    def to_json(self, variants: tuple[Variant, ...]) -> dict[str, Any]:
+        shown: dict[str, Any] = {}
+        for variant in variants:
+            if variant.name not in self.rounds:
+                continue
+            shown[variant.name] = {
+                name: {
+                    "samples": self._values(variant, name),
+                    "summary": _plain(self.value(variant, name)),
+                    "added": None if variant == BARE else _plain(self.added(variant, name)),
+                    "ratio": None if variant == BARE else _plain(self.ratio(variant, name)),
+                }
+                for name in self.names(variant)
+            }
+        told = {"name": self.name, "title": self.title, "unit": self.unit}
+        return {**told, "variants": shown, "errors": self.errors, "notes": self.notes}
 
-    def to_json(self) -> dict[str, Any]:
-        variants: dict[str, Any] = {}
-        for name, samples in self.samples.items():
-            base = self.samples.get(BARE.name, ())
-            variants[name] = {"samples": samples, "summary": stats.summary(samples)}
-            if name != BARE.name:
-                variants[name] |= {"added": stats.added(samples, base), "ratio": stats.ratio(samples, base)}
-            for detail, of in self.details.items():
-                variants[name].setdefault("details", {})[detail] = stats.summary(of.get(name, ()))
-        return {
-            "name": self.name,
-            "title": self.title,
-            "unit": self.unit,
-            "variants": variants,
-            "errors": self.errors,
-            "notes": self.notes,
-        }
+    def _values(self, variant: Variant, name: str | None) -> list[float | None]:
+        key = name or self.unit
+        return [None if found is None else found.get(key) for found in self.rounds.get(variant.name, ())]
+
+
+def _plain(summary: Summary | None) -> dict[str, float] | None:
+    return None if summary is None else asdict(summary)

@@ -33,7 +33,7 @@ def added(samples: Samples, base: Samples) -> Summary | None:
 
 def ratio(samples: Samples, base: Samples) -> Summary | None:
     """How many times the base, round by round."""
-    return _paired(samples, base, lambda value, bare: value / bare)
+    return _paired(samples, base, lambda value, bare: value / bare if bare else float("inf"))
 
 
 def _paired(samples: Samples, base: Samples, compare: Callable[[float, float], float]) -> Summary | None:

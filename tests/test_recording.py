@@ -133,6 +133,20 @@ def test_the_same_metric_again_gets_a_number_and_other_data_too(logged):
     assert {"r2_score_part", "r2_score-2_part-2"} <= set(latest().metrics)
 
 
+def test_lists_and_equal_data_keep_their_name(logged):
+    rows, target = [[0.0], [1.0], [2.0]], [0.0, 1.0, 2.5]
+    model = LinearRegression().fit(rows, target)
+    value = r2_score(target, model.predict(rows))
+    same = np.array(test_x)
+    other = Ridge().fit(train_x, train_y)
+    for _ in range(2):
+        again = same.copy()
+        r2_score(test_y, other.predict(again))
+    autotrack.flush()
+    assert autotrack.get_run("LinearRegression").metrics["r2_score_rows"] == value
+    assert {"r2_score_again", "r2_score-2_again"} <= set(autotrack.get_run("Ridge").metrics)
+
+
 def _derived():
     model = LogisticRegression(max_iter=300).fit(iris_X[:100], iris_y[:100])
     proba = model.predict_proba(iris_X[:100])

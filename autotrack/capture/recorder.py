@@ -89,16 +89,18 @@ class RunRecorder:
         if tags:
             self.add(TagsSet(self.run_id, {text(key): text(value) for key, value in tags.items()}))
 
-    def dataset(self, X: Any, y: Any, *, name: str, context: str) -> Dataset | None:
-        """Fingerprint data and gather what was found; ``None`` when that failed."""
+    def describe(self, X: Any, y: Any, *, name: str, context: str) -> Dataset | None:
+        """Fingerprint data, without gathering anything; ``None`` when that failed."""
         with guard.shield("fingerprint the data"):
             # Only now: it loads numpy, which autolog() itself must not.
             from autotrack.capture.fingerprint import describe
 
-            found = describe(X, y, name=name, context=context)
-            self.add(DatasetLogged(self.run_id, found))
-            return found
+            return describe(X, y, name=name, context=context)
         return None
+
+    def dataset(self, data: Dataset) -> None:
+        """Gather that the run saw this data."""
+        self.add(DatasetLogged(self.run_id, data))
 
     def artifact_path(self, path: str) -> Path:
         """Where an artifact of this run goes on this machine's disk."""

@@ -89,7 +89,9 @@ class Sklearn(Integration):
                 run.params(shown)
             dataset = None
             if self.session.settings.log_datasets:
-                dataset = run.dataset(X, y, name=name, context="train")
+                dataset = run.describe(X, y, name=name, context="train")
+                if dataset is not None:
+                    run.dataset(dataset)
             run.flush()
             started = time.perf_counter()
             outcome = yield None
@@ -110,7 +112,7 @@ class Sklearn(Integration):
                 run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
             if self.session.settings.log_models:
                 self._write_model(run, estimator, X, taken, dataset)
-            self._fitted.set(estimator, FittedRun(run, X, name))
+            self._fitted.set(estimator, FittedRun(run, X, name, dataset))
             if is_own:
                 run.end_by(None)
             else:

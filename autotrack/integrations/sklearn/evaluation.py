@@ -6,7 +6,7 @@ import json
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,17 @@ from autotrack.capture.guard import shield
 from autotrack.capture.names import argument_name
 from autotrack.capture.patching import Call
 from autotrack.capture.recorder import RunRecorder
+from autotrack.entities import Dataset
 
 UNKNOWN: Final = "unknown_dataset"
 _MOST_DATASETS: Final = 16
+
+
+class _Known(NamedTuple):
+    """Data that a run knows: a way to the object while it lives, and its digest where it was taken."""
+
+    reference: Callable[[], Any]
+    digest: str
 
 
 class FittedRun:
@@ -27,37 +35,44 @@ class FittedRun:
     run : its recorder.
     X : the training data, to know it again; not kept alive.
     name : what the script called it.
+    data : its fingerprint, where it was taken.
     """
 
-    def __init__(self, run: RunRecorder, X: Any, name: str) -> None:
+    def __init__(self, run: RunRecorder, X: Any, name: str, data: Dataset | None = None) -> None:
         self.run = run
         self.name = name
         self._lock = threading.RLock()
-        self._datasets: dict[str, list[Any]] = {name: [_weakly(X)]}
+        self._datasets: dict[str, list[_Known]] = {name: [_Known(_weakly(X), data.digest if data is not None else "")]}
         self._calls: dict[str, list[tuple[str, str]]] = {}
         self._told = False
 
     def dataset(self, X: Any, y: Any, name: str | None) -> str:
         """The name of evaluation data: the variable's, with ``-2`` … for other data of the same name (as MLflow).
 
-        Data not seen before is fingerprinted, for the first few names of a run.
+        Data not seen before is fingerprinted, for the first few names of a run; the same content is the same data.
         """
         base = name or UNKNOWN
         with self._lock:
             seen = self._datasets.setdefault(base, [])
-            for index, reference in enumerate(seen):
-                if reference() is X:
+            for index, known in enumerate(seen):
+                if known.reference() is X:
                     return _indexed(base, index)
+            if sum(map(len, self._datasets.values())) >= _MOST_DATASETS:
+                return _indexed(base, len(seen) - 1)
+            data = None
+            if self.run.session.settings.log_datasets:
+                data = self.run.describe(X, y, name=_indexed(base, len(seen)), context="eval")
+            if data is not None and data.digest:
+                for index, known in enumerate(seen):
+                    if known.digest == data.digest:
+                        return _indexed(base, index)
             if base == UNKNOWN and seen:
                 return base
-            if sum(map(len, self._datasets.values())) >= _MOST_DATASETS:
-                return _indexed(base, len(seen) - 1) if seen else base
-            seen.append(_weakly(X))
-            label = _indexed(base, len(seen) - 1)
-        if self.run.session.settings.log_datasets:
-            self.run.dataset(X, y, name=label, context="eval")
+            seen.append(_Known(_weakly(X), data.digest if data is not None else ""))
+        if data is not None:
+            self.run.dataset(data)
             self.run.flush()
-        return label
+        return _indexed(base, len(seen) - 1)
 
     def metric(self, name: str, dataset: str, value: float, command: str) -> None:
         """Record a metric as ``{name}[-{n}]_{dataset}``, and how it was called in ``metric_info.json``."""

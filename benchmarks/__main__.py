@@ -1,0 +1,95 @@
+"""``python -m benchmarks``: measure, print a table, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import limits, measures, report, variants
+from benchmarks.harness import Plan, Workers
+from benchmarks.results import Result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    if options.list:
+        for measure in measures.ALL:
+            print(f"{measure.name:20} {measure.title}")
+        return 0
+    remarks: list[str] = []
+    joining = variants.ALL
+    if options.no_mlflow or importlib.util.find_spec("mlflow") is None:
+        joining = tuple(variant for variant in variants.ALL if variant.library != "mlflow")
+        why = "left out with --no-mlflow" if options.no_mlflow else "not installed: pip install 'autotrack[bench]'"
+        remarks.append(f"MLflow was skipped: {why}")
+        _say(remarks[-1])
+    about = report.machine()
+    results: list[Result] = []
+    # MLflow's processes may still be writing when they are stopped.
+    with tempfile.TemporaryDirectory(prefix="autotrack-bench-", ignore_cleanup_errors=True) as folder:
+        plan = Plan(Path(folder), joining, options.rounds, options.quick, options.full, options.limit, _say)
+        with Workers(plan) as workers:
+            for measure in measures.ALL:
+                if not options.only or measure.name in options.only:
+                    results.append(measure.measure(plan, workers))
+            remarks += _recorded(workers)
+    verdicts = limits.judge({result.name: result for result in results})
+    print(report.table(about, results, verdicts, remarks))
+    chosen = {name: getattr(options, name) for name in ("rounds", "quick", "only", "full", "limit")}
+    found = report.to_json(about, chosen, results, verdicts, remarks)
+    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    _say(f"wrote {options.out}")
+    return int(options.check and any(verdict.verdict == limits.MISSED for verdict in verdicts))
+
+
+def _recorded(workers: Workers) -> list[str]:
+    """What the workers' stores hold, for who doubts that the timed work was done."""
+    lines = []
+    for name, found in workers.ends().items():
+        if name != variants.BARE.name:
+            told = found.get("error") or f"{found['runs']} runs and {found['models']} models of {found['fits']} fits"
+            lines.append(f"{name} recorded: {told}")
+    return lines
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Time scikit-learn alone, with autotrack and with MLflow's autolog, round by round in turn.",
+    )
+    names = [measure.name for measure in measures.ALL]
+    parser.add_argument("--only", metavar="NAME", action="append", choices=names, help="this one (may be repeated)")
+    parser.add_argument("--list", action="store_true", help="name what can be measured")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds of everything, instead of its own number")
+    parser.add_argument("--quick", action="store_true", help="two rounds of everything: does it work at all?")
+    parser.add_argument("--full", action="store_true", help="also what takes MLflow minutes")
+    parser.add_argument("--no-mlflow", action="store_true", help="leave MLflow out")
+    parser.add_argument(
+        "--limit", type=float, default=600.0, metavar="SECONDS", help="one fit or process may take so long"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("bench-results.json"), metavar="FILE", help="where the JSON goes"
+    )
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a limit is missed")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number: Any = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected a whole number from 1 up")
+    return int(number)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

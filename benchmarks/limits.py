@@ -1,0 +1,92 @@
+"""What must hold, and whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from benchmarks.cases import SMALL
+from benchmarks.results import Result
+from benchmarks.stats import Summary
+from benchmarks.variants import AUTOTRACK, BARE, MLFLOW
+
+OK: Final = "ok"
+MISSED: Final = "MISSED"
+UNKNOWN: Final = "not measured"
+
+Results = Mapping[str, Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One limit: ``value`` is what was measured, ``None`` where it was not. ``unit``: ``"ratio"``, ``"share"`` or ``"ms"``."""
+
+    measure: str
+    value: float | None
+    at_most: float
+    unit: str
+
+    @property
+    def verdict(self) -> str:
+        if self.value is None:
+            return UNKNOWN
+        return OK if self.value <= self.at_most else MISSED
+
+    def to_json(self) -> dict[str, Any]:
+        told = {"measure": self.measure, "value": self.value, "at_most": self.at_most, "unit": self.unit}
+        return {**told, "verdict": self.verdict}
+
+
+def judge(results: Results) -> list[Verdict]:
+    """All limits, also those that were not measured."""
+    return list(_verdicts(results))
+
+
+def _verdicts(results: Results) -> Iterator[Verdict]:
+    yield _ratio(results, "start-up", "start-up, ratio to importing sklearn.linear_model alone", 1.08)
+    for name in SMALL:
+        spent = _of(results, name, lambda result: _scaled(result.added(AUTOTRACK), 1e3))
+        yield Verdict(f"time added to a small fit, model logged: {name}", spent, 3.0, "ms")
+        yield Verdict(f"  the same as a share of what MLflow adds: {name}", _share(results, name), 1 / 500, "share")
+    yield Verdict(
+        "time added to neighbours, a share of what MLflow adds", _share(results, "neighbours"), 1 / 10, "share"
+    )
+    yield _ratio(results, "histboost", "histboost, ratio to bare", 1.25)
+    yield _ratio(results, "memory-array", "peak memory of memory-array, ratio to bare", 1.05)
+    yield _ratio(results, "memory-sparse", "peak memory of memory-sparse, ratio to bare", 1.1)
+    part = _of(results, "mixed-frame", lambda result: _scaled(result.ratio(AUTOTRACK), 1.0))
+    yield Verdict("time added to mixed-frame, ratio to the bare fit", None if part is None else part - 1, 0.15, "ratio")
+    yield _ratio(results, "demo", "demo script, whole process, ratio to the script without the line", 1.25)
+    drift = _of(results, "series", lambda result: _scaled(result.value(AUTOTRACK, "drift"), 1.0))
+    yield Verdict("series: the last 50 fits, ratio to the first 50", drift, 1.1, "ratio")
+    per_fit = _of(results, "series", _added_per_fit)
+    yield Verdict("series: whole process with its exit, added per fit, model logged", per_fit, 6.0, "ms")
+
+
+def _ratio(results: Results, name: str, measure: str, at_most: float) -> Verdict:
+    return Verdict(measure, _of(results, name, lambda result: _scaled(result.ratio(AUTOTRACK), 1.0)), at_most, "ratio")
+
+
+def _share(results: Results, name: str) -> float | None:
+    """What autotrack adds to a fit as a share of what MLflow adds."""
+
+    def share(result: Result) -> float | None:
+        ours, theirs = result.added(AUTOTRACK), result.added(MLFLOW)
+        return ours.median / theirs.median if ours and theirs and theirs.median > 0 else None
+
+    return _of(results, name, share)
+
+
+def _added_per_fit(result: Result) -> float | None:
+    added, fits = result.added(AUTOTRACK), result.value(BARE, "fits")
+    return added.median / fits.median * 1e3 if added and fits else None
+
+
+def _of(results: Results, name: str, value: Callable[[Result], float | None]) -> float | None:
+    result = results.get(name)
+    return None if result is None else value(result)
+
+
+def _scaled(summary: Summary | None, factor: float) -> float | None:
+    return None if summary is None else summary.median * factor

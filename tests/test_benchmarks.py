@@ -1,0 +1,72 @@
+"""The benchmark runs and tells what it should; how fast anything is, no test says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import measures
+from benchmarks.limits import MISSED, OK, UNKNOWN, Verdict
+from benchmarks.results import SECONDS, Result
+from benchmarks.variants import AUTOTRACK, BARE, MLFLOW
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_it_runs_and_writes_what_it_found(tmp_path):
+    out = tmp_path / "results.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--no-mlflow", "--only", "logistic-iris", "--out", str(out)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "LogisticRegression" in done.stdout
+    assert "MLflow was skipped" in done.stdout
+    found = json.loads(out.read_text())
+    assert found["format"] == 1
+    assert {"date", "cpu", "cores", "threads", "python", "libraries"} <= set(found["machine"])
+    (result,) = found["results"]
+    assert (result["name"], result["unit"], result["errors"]) == ("logistic-iris", "seconds", {})
+    assert set(result["variants"]) == {"bare", "autotrack", "autotrack-no-model"}
+    for name, values in result["variants"].items():
+        assert len(values["seconds"]["samples"]) == 2
+        assert values["seconds"]["summary"]["min"] > 0
+        assert values["thread_seconds"]["summary"]["n"] == 2
+        assert (values["seconds"]["added"] is None) == (name == "bare")
+    assert "autotrack recorded: 3 runs and 3 models of 3 fits" in found["remarks"]
+    assert "autotrack-no-model recorded: 3 runs and 0 models of 3 fits" in found["remarks"]
+    verdicts = {limit["measure"]: limit["verdict"] for limit in found["limits"]}
+    assert verdicts.pop("time added to a small fit, model logged: logistic-iris") in (OK, MISSED)
+    assert set(verdicts.values()) == {UNKNOWN}
+
+
+def test_variants_are_compared_within_a_round():
+    result = Result("x", "X", SECONDS)
+    result.rounds[BARE.name] = [{SECONDS: 1.0}, {SECONDS: 10.0}, {SECONDS: 2.0}]
+    result.rounds[AUTOTRACK.name] = [{SECONDS: 2.0}, {SECONDS: 11.0}, {SECONDS: 3.5}]
+    result.rounds[MLFLOW.name] = [None, {SECONDS: 30.0}, None]
+    added, ratio = result.added(AUTOTRACK), result.ratio(AUTOTRACK)
+    assert (added.median, added.min, added.max) == (1.0, 1.0, 1.5)
+    assert (ratio.median, ratio.min, ratio.max) == (1.75, 1.1, 2.0)
+    assert (result.added(MLFLOW).median, result.added(MLFLOW).n) == (20.0, 1)
+
+
+def test_a_limit_that_was_not_measured_is_not_missed():
+    assert Verdict("x", None, 1.0, "ratio").verdict == UNKNOWN
+    assert Verdict("x", 1.0, 1.0, "ratio").verdict == OK
+    assert Verdict("x", 1.01, 1.0, "ratio").verdict == MISSED
+
+
+def test_the_bare_demo_is_the_demo_without_two_lines():
+    source = (ROOT / "examples" / "train_diabetes.py").read_text()
+    bare = measures.without_autotrack(source)
+    assert len(source.splitlines()) - len(bare.splitlines()) == 2
+    assert "autotrack" not in bare.partition('"""')[2].partition('"""')[2]
