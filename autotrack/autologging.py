@@ -10,12 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from autotrack import query, settings
+from autotrack import settings
 from autotrack.capture import guard, scope
 from autotrack.capture.process_end import ProcessEnd
 from autotrack.capture.recorder import Session
 from autotrack.capture.sinks import FolderSink, Sink, StoreSink
 from autotrack.errors import SettingsError, StoreError
+from autotrack.hooks import before_read
 from autotrack.integrations import KNOWN, MODULES
 
 disabled = scope.disabled
@@ -87,7 +88,7 @@ def session() -> Session:
     with _lock:
         if _session is None:
             _session = Session(open_sink)
-            query.before_read.append(_session.flush)
+            before_read.append(_session.flush)
             atexit.register(_at_exit)
             if hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=_after_fork)
@@ -163,6 +164,8 @@ def _switch_off() -> None:
         _patches.undo()
     for integration in _integrations:
         integration.reset()
+    if _session is not None:
+        _session.forget_last_run()
 
 
 def _after_fork() -> None:

@@ -30,6 +30,7 @@ from autotrack.events import (
     RunStarted,
     TagsSet,
 )
+from autotrack.hooks import before_read
 from autotrack.query import text
 from autotrack.stores import open_store
 
@@ -384,11 +385,11 @@ def test_hooks_are_called_before_a_store_is_read(filled: Filled) -> None:
     def write() -> None:
         filled.run("abcd")
 
-    query.before_read.append(write)
+    before_read.append(write)
     try:
         assert query.get_run("latest", store=filled.uri).run_id.startswith("abcd")
     finally:
-        query.before_read.remove(write)
+        before_read.remove(write)
 
 
 def test_importing_the_reading_half_loads_no_third_party_package() -> None:

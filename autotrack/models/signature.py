@@ -122,7 +122,7 @@ def infer_signature(X: Any, y_pred: Any = None, *, missing: Mapping[Any, int] | 
         return Inferred(Signature(inputs, None, library), f"outputs: {_reason(error)}")
 
 
-class _Unknown(Exception):  # noqa: N818 - not an error, an answer
+class _Unknown(Exception):
     """Says why something cannot be described."""
 
 

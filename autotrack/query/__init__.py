@@ -1,7 +1,6 @@
 """The root of the reading half: look runs up, look at them, load their models.
 
-Nothing here imports the writing half, pandas or any other third-party package before it is needed; and the names are
-resolved when they are first used, because the writing half puts its ``flush`` into `before_read` in every script.
+Nothing here imports the writing half, pandas or any other third-party package before it is needed.
 """
 
 from __future__ import annotations
@@ -9,15 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from autotrack.query.sources import before_read
-
 if TYPE_CHECKING:
     from autotrack.query.finding import experiments, get_run, list_runs
     from autotrack.query.loading import load_model
     from autotrack.query.table import search_runs
     from autotrack.query.view import RunView
 
-__all__ = ["RunView", "before_read", "experiments", "get_run", "list_runs", "load_model", "search_runs"]
+__all__ = ["RunView", "experiments", "get_run", "list_runs", "load_model", "search_runs"]
 
 _HOMES = {
     "RunView": "view",

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from autotrack import settings
 from autotrack.errors import SettingsError
+from autotrack.hooks import before_read
 from autotrack.stores.base import Store
 
 StoreLike = Store | str | os.PathLike[str] | None
-
-before_read: list[Callable[[], object]] = []
-"""Called before a store is read. The writing half puts its ``flush`` here, so that a script finds what it just did."""
 
 
 def source(store: StoreLike = None) -> Store:

@@ -444,6 +444,20 @@ def test_entries_of_a_journal_that_stands_in_the_folder_are_known(folder: Path, 
     assert len(store.metric_history(A, "m")) == 1
 
 
+def test_a_journal_that_comes_after_its_entries_were_applied_repeats_nothing(folder: Path, tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path / "elsewhere")
+    writer.append(whole_run(A))
+    store = LocalStore(folder)
+    store.apply(journal.read(writer.path).entries[:3])
+    writer.append(whole_run(B))
+    shutil.copy(writer.path, folder / "journals")
+    for _ in range(2):
+        assert {run.run_id: run.status for run in store.search_runs()} == {A: FINISHED, B: FINISHED}
+        assert (store.get_run(A).params, len(store.metric_history(A, "m"))) == ({"p": "1"}, 1)
+        (folder / "runs.db").unlink()
+    writer.close()
+
+
 @pytest.mark.parametrize("journal_id", ["../../evil", "/evil", "", "x" * 500, "nul\0", "\ud800", "CON"])
 def test_no_journal_id_leads_out_of_the_folder(folder: Path, journal_id: str) -> None:
     store = LocalStore(folder)

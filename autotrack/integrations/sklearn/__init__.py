@@ -15,7 +15,6 @@ from autotrack.integrations.sklearn import estimators
 from autotrack.integrations.sklearn.evaluation import FittedRun, command, input_name, is_number, metric_arguments
 from autotrack.integrations.sklearn.predictions import Origin, Predictions
 from autotrack.integrations.sklearn.training import TrainingPass, predict_training_data
-from autotrack.models import infer_signature, write_model
 
 _MARK: Final = "_autotrack_quiet"
 _MODEL: Final = "model"
@@ -70,7 +69,6 @@ class Sklearn(Integration):
     def reset(self) -> None:
         self._fitted.clear()
         self._predictions.clear()
-        self.session.forget_last_run()
 
     def fit(self, call: Call) -> Watching:
         """One outermost fit: a run, or the active run's own where it is the first in it."""
@@ -210,6 +208,9 @@ class Sklearn(Integration):
         return self.session.start_run(estimators.run_name(estimator), parent=active, tags=tags), True
 
     def _write_model(self, run: RunRecorder, estimator: Any, X: Any, taken: TrainingPass | None, dataset: Any) -> None:
+        # Only now: what the first model needs would make every start-up longer.
+        from autotrack.models import infer_signature, write_model
+
         settings = self.session.settings
         signature = None
         if settings.log_model_signatures:
