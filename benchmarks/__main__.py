@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,7 +14,6 @@ from typing import Any
 
 from benchmarks import limits, measures, report, variants
 from benchmarks.harness import Plan, Workers
-from benchmarks.results import Result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,26 +23,37 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{measure.name:20} {measure.title}")
         return 0
     remarks: list[str] = []
-    joining = variants.ALL
+    joining: tuple[variants.Variant, ...] = variants.ALL
     if options.no_mlflow or importlib.util.find_spec("mlflow") is None:
         joining = tuple(variant for variant in variants.ALL if variant.library != "mlflow")
         why = "left out with --no-mlflow" if options.no_mlflow else "not installed: pip install 'autotrack[bench]'"
         remarks.append(f"MLflow was skipped: {why}")
         _say(remarks[-1])
-    about = report.machine()
-    results: list[Result] = []
+    if options.quick:
+        remarks.append("Two rounds only (--quick): enough to see that it works, too few to judge by")
+    about = report.machine(options.threads)
+    if (about["load"] or 0) > (about["cores"] or 1) / 2:
+        remarks.append("The machine was busy with other work when this began: judge by a quiet one")
     # MLflow's processes may still be writing when they are stopped.
     with tempfile.TemporaryDirectory(prefix="autotrack-bench-", ignore_cleanup_errors=True) as folder:
-        plan = Plan(Path(folder), joining, options.rounds, options.quick, options.full, options.limit, _say)
+        plan = Plan(
+            folder=Path(folder),
+            variants=joining,
+            threads=options.threads,
+            rounds=options.rounds,
+            quick=options.quick,
+            full=options.full,
+            limit=options.limit,
+            say=_say,
+        )
         with Workers(plan) as workers:
-            for measure in measures.ALL:
-                if not options.only or measure.name in options.only:
-                    results.append(measure.measure(plan, workers))
+            chosen = [measure for measure in measures.ALL if not options.only or measure.name in options.only]
+            results = [measure.measure(plan, workers) for measure in chosen]
             remarks += _recorded(workers)
     verdicts = limits.judge({result.name: result for result in results})
     print(report.table(about, results, verdicts, remarks))
-    chosen = {name: getattr(options, name) for name in ("rounds", "quick", "only", "full", "limit")}
-    found = report.to_json(about, chosen, results, verdicts, remarks)
+    given = {name: getattr(options, name) for name in ("rounds", "quick", "only", "full", "limit", "threads")}
+    found = report.to_json(about, given, results, verdicts, remarks)
     options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     _say(f"wrote {options.out}")
     return int(options.check and any(verdict.verdict == limits.MISSED for verdict in verdicts))
@@ -70,12 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="two rounds of everything: does it work at all?")
     parser.add_argument("--full", action="store_true", help="also what takes MLflow minutes")
     parser.add_argument("--no-mlflow", action="store_true", help="leave MLflow out")
+    parser.add_argument("--limit", type=float, default=600.0, metavar="SECONDS", help="for one fit or one process")
+    cores = os.cpu_count() or 1
     parser.add_argument(
-        "--limit", type=float, default=600.0, metavar="SECONDS", help="one fit or process may take so long"
+        "--threads",
+        type=_positive,
+        default=cores,
+        metavar="N",
+        help="of linear algebra and OpenMP (default: all cores)",
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("bench-results.json"), metavar="FILE", help="where the JSON goes"
-    )
+    parser.add_argument("--out", type=Path, default=Path("bench-results.json"), metavar="FILE", help="for the JSON")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a limit is missed")
     return parser
 

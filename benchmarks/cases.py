@@ -136,9 +136,7 @@ TIMED: Final = (
     Case("forest-cancer", "RandomForest, 100 trees, breast cancer", forest_cancer, 20, 4),
     Case("neighbours", "KNeighborsClassifier, 20,000 x 20", neighbours, 12, 3),
     Case("histboost", "HistGradientBoostingClassifier, 200,000 x 30", histboost, 5, 2),
-    Case(
-        "mixed-frame", "LinearRegression, DataFrame 500,000 x 50, mixed dtypes", mixed_frame, 7, 1, slow_in_mlflow=True
-    ),
+    Case("mixed-frame", "LinearRegression, DataFrame 500,000 x 50", mixed_frame, 7, 1, slow_in_mlflow=True),
 )
 SMALL: Final = ("logistic-iris", "elasticnet-diabetes", "pipeline-cancer")
 

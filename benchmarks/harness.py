@@ -22,7 +22,7 @@ _DROPPED: Final = ("AUTOTRACK_", "MLFLOW_")
 _LOG_CHARACTERS: Final = 600
 
 
-class Trouble(Exception):  # noqa: N818 - what the report then says
+class Trouble(Exception):
     """A measured process failed or took too long."""
 
 
@@ -34,6 +34,7 @@ class Plan:
     ----------
     folder : where the measured processes work; each variant gets a folder of its own.
     variants : those that take part.
+    threads : of linear algebra and OpenMP, the same in every process.
     rounds : instead of each measurement's own number; ``None`` for those.
     quick : a few rounds of everything, to see that it works.
     full : also what takes MLflow very long.
@@ -43,6 +44,7 @@ class Plan:
 
     folder: Path
     variants: tuple[Variant, ...]
+    threads: int
     rounds: int | None
     quick: bool
     full: bool
@@ -60,15 +62,14 @@ class Plan:
         return folder
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """The same for every variant: no settings from outside, no telemetry, as many threads as there are cores."""
+def environment(folder: Path, threads: int) -> dict[str, str]:
+    """The same for every variant: no settings from outside, no telemetry, one number of threads."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_DROPPED)}
-    cores = str(os.cpu_count() or 1)
     path = os.pathsep.join(part for part in (str(ROOT), kept.get("PYTHONPATH", "")) if part)
     return kept | {
-        "OMP_NUM_THREADS": cores,
-        "OPENBLAS_NUM_THREADS": cores,
-        "MKL_NUM_THREADS": cores,
+        "OMP_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
         "MPLBACKEND": "Agg",
         "PYTHONPATH": path,
         "DO_NOT_TRACK": "true",
@@ -121,7 +122,7 @@ def run(plan: Plan, variant: Variant, arguments: Sequence[str]) -> tuple[float, 
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder,
-            env=environment(folder),
+            env=environment(folder, plan.threads),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -168,7 +169,7 @@ class Workers:
         worker = self._workers.get(variant.name)
         try:
             if worker is None:
-                worker = self._workers[variant.name] = _Worker(self._plan.folder_of(variant), variant)
+                worker = self._workers[variant.name] = _Worker(self._plan, variant)
                 worker.answer(self._plan.limit)
             worker.send(line)
             return worker.answer(self._plan.limit)
@@ -195,12 +196,14 @@ class Workers:
 class _Worker:
     """A process that answers each line with one line of JSON."""
 
-    def __init__(self, folder: Path, variant: Variant) -> None:
-        self._errors = (folder / "worker-errors.log").open("wb+")
+    def __init__(self, plan: Plan, variant: Variant) -> None:
+        folder = plan.folder_of(variant) / "fits"
+        folder.mkdir(exist_ok=True)
+        self._errors = (folder / "errors.log").open("wb+")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.children.fits", variant.name],
             cwd=folder,
-            env=environment(folder),
+            env=environment(folder, plan.threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

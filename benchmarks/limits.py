@@ -20,7 +20,7 @@ Results = Mapping[str, Result]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One limit: ``value`` is what was measured, ``None`` where it was not. ``unit``: ``"ratio"``, ``"share"`` or ``"ms"``."""
+    """One limit. ``value`` is ``None`` where it was not measured; ``unit`` is ``"ratio"``, ``"share"`` or ``"ms"``."""
 
     measure: str
     value: float | None

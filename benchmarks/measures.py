@@ -11,8 +11,8 @@ from typing import Final
 
 from benchmarks import variants
 from benchmarks.cases import MEMORY, TIMED, Case
-from benchmarks.harness import ROOT, Plan, Round, Workers, run, take_turns
-from benchmarks.results import BYTES, SECONDS, Result
+from benchmarks.harness import ROOT, Plan, Workers, run, take_turns
+from benchmarks.results import BYTES, SECONDS, Result, Round
 from benchmarks.variants import Variant
 
 WARM_UP: Final = "first_seconds"
@@ -41,7 +41,7 @@ def time_fits(case: Case, plan: Plan, workers: Workers) -> Result:
             first[variant.name] = workers.ask(variant, case.name)[SECONDS]
         return {**workers.ask(variant, case.name), WARM_UP: first[variant.name]}
 
-    joining = variants.ALL
+    joining: tuple[Variant, ...] = variants.ALL
     if case.slow_in_mlflow and not plan.full and variants.MLFLOW in plan.variants:
         joining = tuple(variant for variant in variants.ALL if variant.library != "mlflow")
         result.notes.append("MLflow takes minutes here and is left out; --full measures it")
@@ -98,7 +98,7 @@ def peak_memory(case: Case, plan: Plan, workers: Workers) -> Result:
 
 
 def series(plan: Plan, workers: Workers) -> Result:
-    """Many small fits in one process, timed whole with its end; MLflow does fewer, and what more would take is worked out."""
+    """Many small fits in one process, timed whole with its end. MLflow does fewer; what all would take is worked out."""
     n = 4 * _EDGE if plan.quick else SERIES
     result = Result("series", f"{n} small fits in a row (LogisticRegression, iris), whole process", SECONDS)
 

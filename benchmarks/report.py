@@ -19,13 +19,13 @@ FORMAT: Final = 1
 _LIBRARIES: Final = ("autotrack", "mlflow", "scikit-learn", "numpy", "scipy", "pandas", "joblib", "cloudpickle")
 
 
-def machine() -> dict[str, Any]:
+def machine(threads: int) -> dict[str, Any]:
     """What the numbers depend on."""
     return {
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
-        "threads": os.cpu_count(),
+        "threads": threads,
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -37,7 +37,7 @@ def table(about: dict[str, Any], results: Iterable[Result], verdicts: Sequence[V
     """The report as text."""
     libraries = ", ".join(f"{name} {version}" for name, version in about["libraries"].items())
     lines = [
-        f"{about['cpu']}, {about['cores']} cores ({about['threads']} threads for linear algebra), load {about['load']}, "
+        f"{about['cpu']}, {about['cores']} cores, {about['threads']} threads, load {about['load']}, "
         f"Python {about['python']}, {about['date']}",
         libraries,
         "Medians (min–max). Added and ratio: against bare in the same round.",

@@ -1,4 +1,4 @@
-"""Contracts that anyone's store can be tested against, with pytest.
+"""Contracts that anyone's store or integration can be tested against, with pytest.
 
     from autotrack.testing import StoreContract
 
@@ -9,11 +9,13 @@
             yield store
             store.close()
 
-Every test of `StoreContract` begins with an empty store and asks one guarantee of `autotrack.stores.base.Store`.
+Every test of `StoreContract` begins with an empty store and asks one guarantee of `autotrack.stores.base.Store`; every
+test of `IntegrationContract` asks one promise to the program that is observed.
 """
 
 from __future__ import annotations
 
+from autotrack.testing.integrations import IntegrationContract
 from autotrack.testing.stores import StoreContract
 
-__all__ = ["StoreContract"]
+__all__ = ["IntegrationContract", "StoreContract"]

@@ -23,8 +23,7 @@ def main() -> None:
     variants.switch_on(variant)
     answer({"ready": os.getpid()})
     built: tuple[str, cases.Problem] | None = None
-    fits = 0
-    for line in sys.stdin:
+    for fits, line in enumerate(sys.stdin):
         name = line.strip()
         if name == "end":
             models = sum(1 for _ in Path.cwd().rglob("MLmodel"))
@@ -34,7 +33,6 @@ def main() -> None:
             built = None  # gives up the last case's data before this one's is made
             built = name, cases.by_name(name).build()
         answer(_timed(variant, *built[1]))
-        fits += 1
 
 
 def _timed(variant: variants.Variant, make: Any, X: Any, y: Any) -> dict[str, float]:
