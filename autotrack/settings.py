@@ -58,6 +58,18 @@ class Settings:
 
 OPTIONS: Final = tuple(option.name for option in fields(Settings))
 
+_MLFLOW_ONLY: Final = frozenset(
+    {
+        "disable_for_unsupported_versions",
+        "exclusive",
+        "log_metrics",
+        "log_plots",
+        "max_tuning_runs",
+        "registered_model_name",
+        "serialization_format",
+    }
+)
+
 _uri_set: str | None = None
 _uri_pinned: str | None = None
 _uri_used: ContextVar[str | None] = ContextVar("autotrack_store", default=None)
@@ -168,6 +180,10 @@ def anchored(uri: str, folder: Path | None = None) -> str:
 def _check_name(key: str, where: str) -> None:
     if key in OPTIONS:
         return
+    if key in _MLFLOW_ONLY:
+        raise SettingsError(
+            f"{where} has no option {key!r}: it is one of MLflow's that autotrack does not have; leave it out"
+        )
     near = difflib.get_close_matches(key, OPTIONS, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the options are {', '.join(OPTIONS)}"
     raise SettingsError(f"{where} has no option {key!r}; {hint}")

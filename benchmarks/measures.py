@@ -98,7 +98,7 @@ def peak_memory(case: Case, plan: Plan, workers: Workers) -> Result:
 
 
 def series(plan: Plan, workers: Workers) -> Result:
-    """Many small fits in one process, timed whole with its end. MLflow does fewer; what all would take is worked out."""
+    """Many small fits in one process, timed whole. MLflow does fewer; what all would take is worked out."""
     n = 4 * _EDGE if plan.quick else SERIES
     result = Result("series", f"{n} small fits in a row (LogisticRegression, iris), whole process", SECONDS)
 

@@ -48,6 +48,7 @@ def test_the_nearest_folder_upwards_is_the_default(tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"log_model": True}, r"autolog\(\) has no option 'log_model'; did you mean log_models"),
+        ({"max_tuning_runs": 5}, r"no option 'max_tuning_runs': it is one of MLflow's .*leave it out"),
         ({"zzz": 1}, r"no option 'zzz'; the options are store, experiment"),
         ({"log_models": "maybe"}, "log_models='maybe': expected true or false"),
         ({"max_metric_rows": 0}, "max_metric_rows=0: expected a whole number from 1 up"),

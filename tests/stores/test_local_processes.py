@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -71,7 +72,8 @@ while seen < expected:
 
 def start(program: str, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen(command, text=True, **pipes)
 
 
 def finish(*processes: subprocess.Popen[str]) -> None:
@@ -142,10 +144,20 @@ from autotrack.stores.local import LocalStore
 run_id = "a" * 32
 events = [RunStarted(run_id, "r", 1), *(MetricsLogged(run_id, (Metric("m", 1.0, step),)) for step in range(30))]
 store = LocalStore(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
 for end in range(1, 32):
     store.apply([Entry("20260101T000000-x", number, event) for number, event in enumerate(events[:end], 1)])
 """
-    finish(*(start(program, folder) for _ in range(3)))
+    processes = [start(program, folder) for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    finish(*processes)
     store = LocalStore(folder)
     assert [metric.step for metric in store.metric_history(A, "m")] == list(range(30))
     assert store.problems() == []
@@ -159,8 +171,19 @@ def test_a_store_may_be_used_on_both_sides_of_a_fork(folder: Path) -> None:
     writer.append([started(A)])
     store = LocalStore(folder)
     assert len(store.search_runs()) == 1
+    held, done = threading.Event(), threading.Event()
+
+    def hold_the_store() -> None:
+        with store._lock:  # as a thread does that reads while another forks
+            held.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold_the_store)
+    thread.start()
+    held.wait()
     child = os.fork()
     if child == 0:
+        signal.alarm(30)
         status = 1
         try:
             store.apply(Journal().entries(started(B)))
@@ -169,6 +192,8 @@ def test_a_store_may_be_used_on_both_sides_of_a_fork(folder: Path) -> None:
         finally:
             os._exit(status)
     _, status = os.waitpid(child, 0)
+    done.set()
+    thread.join()
     assert os.waitstatus_to_exitcode(status) == 0
     writer.append([MetricsLogged(A, (Metric("m", 1.0),))])
     assert len(store.search_runs()) == 2
