@@ -267,6 +267,39 @@ def test_many_rows_are_sampled_and_the_run_says_so(logged):
     assert run.tags["training_metrics_rows"].startswith(f"{len(train_x[::step])} of 331")
 
 
+@pytest.mark.parametrize("sparse", ["csr", "coo", "csc"])
+def test_sparse_rows_are_sampled_too(logged, sparse):
+    autotrack.autolog(max_metric_rows=40)
+    Ridge().fit(csr_matrix(iris_X).asformat(sparse), iris_y)
+    run = latest()
+    assert run.tags["training_metrics_rows"] == "38 of 150, evenly spaced"
+    assert run.metrics["training_r2_score"] > 0.8
+
+
+def test_estimators_whose_data_is_not_called_x(logged):
+    class Model(RegressorMixin, BaseEstimator):
+        def fit(self, frame, y=None):
+            self.shape_ = frame.shape
+            return self
+
+        def predict(self, frame):
+            return np.zeros(len(frame))
+
+    model = Model().fit(train_x, train_y)
+    r2_score(test_y, model.predict(frame=test_x))
+    run = latest()
+    assert {data.name: data.shape for data in run.datasets} == {"train_x": (331, 10), "test_x": (111, 10)}
+    assert "r2_score_test_x" in run.metrics
+
+
+def test_a_model_with_several_outputs_is_recorded(logged):
+    targets = np.column_stack([iris_y == 0, iris_y == 1]).astype(int)
+    KNeighborsClassifier().fit(iris_X, targets)
+    assert latest().status == "FINISHED"
+    Ridge().fit(iris_X, targets)
+    assert "training_r2_score" in latest().metrics
+
+
 def test_sample_weight_is_honoured(logged):
     weight = np.linspace(0.1, 2, len(train_x))
     model = LinearRegression().fit(train_x, train_y, sample_weight=weight)

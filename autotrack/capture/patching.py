@@ -81,6 +81,10 @@ class Call:
         index = self.position(name)
         return self.args[index] if index is not None and index < len(self.args) else default
 
+    def first(self) -> str:
+        """The name of the first parameter, which is not called ``X`` everywhere."""
+        return self.names[0] if self.names else ""
+
     def position(self, name: str) -> int | None:
         """Where a parameter stands among the positional ones (without ``self``)."""
         try:

@@ -12,7 +12,14 @@ from autotrack.capture.recorder import Links, RunRecorder, Session
 from autotrack.capture.sinks import now
 from autotrack.integrations.base import Call, Family, Functions, Integration, Method, Target, Watching
 from autotrack.integrations.sklearn import estimators
-from autotrack.integrations.sklearn.evaluation import FittedRun, command, input_name, is_number, metric_arguments
+from autotrack.integrations.sklearn.evaluation import (
+    FittedRun,
+    command,
+    data_of,
+    input_name,
+    is_number,
+    metric_arguments,
+)
 from autotrack.integrations.sklearn.predictions import Origin, Predictions
 from autotrack.integrations.sklearn.training import TrainingPass, predict_training_data
 
@@ -76,7 +83,7 @@ class Sklearn(Integration):
         if estimators.only_prepares(estimator):
             yield None
             return
-        X, y, name = call.argument("X"), call.argument("y"), input_name(call) or "X"
+        X, y, name = data_of(call), call.argument("y"), input_name(call) or "X"
         run, is_own = self._open_run(estimator)
         params: Mapping[str, Any] = {}
         try:
@@ -125,7 +132,7 @@ class Sklearn(Integration):
     def fit_predict(self, call: Call) -> Watching:
         """A fit whose result is the prediction for the training data."""
         watching = self.fit(call)
-        X = call.argument("X")
+        X = data_of(call)
         outcome = yield next(watching)
         try:
             watching.send(outcome)
@@ -142,7 +149,7 @@ class Sklearn(Integration):
         outcome = yield None
         if fitted is None or outcome.error is not None:
             return
-        X = call.argument("X")
+        X = data_of(call)
         self._predictions.remember(outcome.value, Origin(fitted, fitted.dataset(X, None, name)), X)
 
     def score(self, call: Call) -> Watching:
@@ -157,7 +164,7 @@ class Sklearn(Integration):
         outcome = yield None
         if fitted is None or outcome.error is not None or not is_number(outcome.value):
             return
-        dataset = fitted.dataset(call.argument("X"), call.argument("y"), name)
+        dataset = fitted.dataset(data_of(call), call.argument("y"), name)
         fitted.metric(metric, dataset, outcome.value, called)
 
     def metric(self, call: Call) -> Watching:

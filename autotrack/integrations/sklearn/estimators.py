@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -48,9 +49,9 @@ def last_step(estimator: Any) -> Any:
 
 def is_search(estimator: Any) -> bool:
     """Whether it is a parameter search, of scikit-learn or built on it."""
-    from sklearn.model_selection._search import BaseSearchCV
-
-    return isinstance(estimator, BaseSearchCV)
+    # Where nobody has loaded the module there is no such object; loading it here would cost the user 50 ms.
+    searches = sys.modules.get("sklearn.model_selection._search")
+    return searches is not None and isinstance(estimator, searches.BaseSearchCV)
 
 
 def run_name(estimator: Any) -> str:

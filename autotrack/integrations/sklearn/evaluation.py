@@ -95,9 +95,14 @@ class FittedRun:
             self.run.flush()
 
 
-def input_name(call: Call, parameter: str = "X") -> str | None:
-    """What the caller calls the data it passes."""
-    return argument_name(call.frame, parameter, call.position(parameter), call.argument(parameter))
+def data_of(call: Call) -> Any:
+    """The data that a method of an estimator was given: its first argument, whatever the parameter's name."""
+    return call.argument(call.first())
+
+
+def input_name(call: Call) -> str | None:
+    """What the caller calls that data."""
+    return argument_name(call.frame, call.first(), 0, data_of(call))
 
 
 def command(call: Call, function: str) -> str:

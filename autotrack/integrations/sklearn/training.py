@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.utils import _safe_indexing
 
 from autotrack.capture.guard import shield
 from autotrack.capture.recorder import number
@@ -73,7 +74,8 @@ def predict_training_data(
             found.y_pred = _plain(estimator.predict(X))
             if kind == "classifier" and hasattr(estimator, "predict_proba"):
                 found.probabilities = _plain(estimator.predict_proba(X))
-                found.classes = np.array(estimator.classes_) if hasattr(estimator, "classes_") else None
+                classes = getattr(estimator, "classes_", None)
+                found.classes = classes.copy() if isinstance(classes, np.ndarray) else None
         if (not kind or found.score_metric is None) and hasattr(estimator, "score"):
             weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
             with shield("score the training data"):
@@ -106,4 +108,10 @@ def _every(step: int, values: Any) -> Any:
     """Every ``step``-th row; a view where the type has views."""
     if step == 1 or values is None:
         return values
-    return values.iloc[::step] if hasattr(values, "iloc") else values[::step]
+    if hasattr(values, "iloc"):
+        return values.iloc[::step]
+    if isinstance(values, (np.ndarray, list)):
+        return values[::step]
+    if not hasattr(values, "__getitem__") and hasattr(values, "tocsr"):
+        values = values.tocsr()
+    return _safe_indexing(values, np.arange(0, _rows(values) or 0, step))
