@@ -112,6 +112,6 @@ def _every(step: int, values: Any) -> Any:
         return values.iloc[::step]
     if isinstance(values, (np.ndarray, list)):
         return values[::step]
-    if not hasattr(values, "__getitem__") and hasattr(values, "tocsr"):
+    if hasattr(values, "tocsr"):  # not every sparse format has rows to take
         values = values.tocsr()
     return _safe_indexing(values, np.arange(0, _rows(values) or 0, step))
