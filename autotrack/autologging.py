@@ -118,15 +118,15 @@ def open_sink(uri: str) -> Sink:
     StoreError
         When it is not one that runs can be written to.
     """
-    scheme, colon, _ = uri.partition(":")
-    if scheme == "memory" and colon:
+    scheme = settings.scheme_of(uri)
+    if scheme == "memory":
         from autotrack.stores import open_store
 
         store: Any = open_store(uri)
         return StoreSink(store.apply, store.artifact_folder)
-    if scheme == "file" and colon:
+    if scheme == "file":
         uri = uri.removeprefix("file://").removeprefix("file:")
-    elif "://" in uri or (colon and len(scheme) > 1 and os.sep not in scheme and not os.path.exists(uri)):
+    elif scheme:
         raise StoreError(f"store {uri!r} cannot be written to: give a folder, such as './runs', or 'memory:'")
     return FolderSink(Path(uri).expanduser())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +20,9 @@ from autotrack.entities import DEFAULT_EXPERIMENT
 from autotrack.errors import SettingsError
 
 FOLDER: Final = ".autotrack"
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):")
+"""As URIs have them, but of two letters or more: one letter and a colon is a drive."""
+
 _PREFIX: Final = "AUTOTRACK_"
 
 
@@ -169,9 +173,15 @@ def default_folder(cwd: Path) -> Path:
     return cwd / FOLDER
 
 
+def scheme_of(uri: str) -> str:
+    """The scheme of a store's URI; empty for a plain folder."""
+    found = _SCHEME.match(uri)
+    return found[1].lower() if found else ""
+
+
 def anchored(uri: str, folder: Path | None = None) -> str:
     """The URI with a relative folder made absolute, from ``folder`` or the working folder of now."""
-    if "://" in uri or (":" in uri and uri.partition(":")[0] in ("memory", "mlruns", "file")):
+    if scheme_of(uri):
         return uri
     path = os.path.expanduser(uri)
     return path if os.path.isabs(path) else os.path.normpath(os.path.join(folder or _working_folder(), path))

@@ -117,31 +117,32 @@ def run(plan: Plan, variant: Variant, arguments: Sequence[str]) -> tuple[float, 
         How long the whole process took, and what it printed.
     """
     folder = plan.folder_of(variant)
-    with (folder / "errors.log").open("wb+") as errors:
+    # Files and no pipes: a pipe would keep us waiting for what the process itself has started.
+    with (folder / "errors.log").open("wb+") as errors, (folder / "printed.log").open("wb+") as printed:
         started = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder,
             env=environment(folder, plan.threads),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=printed,
             stderr=errors,
-            text=True,
         )
         watch = threading.Timer(plan.limit, process.kill)
         watch.start()
         try:
-            # Not communicate(timeout=…), which looks for the end only now and then.
-            printed, _ = process.communicate()
+            # Not wait(timeout=…), which looks for the end only now and then.
+            process.wait()
             seconds = time.perf_counter() - started
         finally:
             watch.cancel()
             process.kill()
             process.wait()
+        for file in (errors, printed):
+            file.seek(0)
         if process.returncode != 0:
-            errors.seek(0)
             raise Trouble(_why(process.returncode, seconds >= plan.limit, plan.limit, errors.read()))
-    return seconds, printed
+        return seconds, printed.read().decode("utf-8", "replace")
 
 
 class Workers:

@@ -30,6 +30,11 @@ COLUMNS: Final = (
 )
 """The columns that every result has."""
 
+_EARLIEST: Final = -62_135_596_800_000
+_LATEST: Final = 253_402_300_799_999
+_NO_TIME: Final = -(2**63)
+"""The years 1 to 9999 in milliseconds since the epoch, and numpy's "not a time"."""
+
 KINDS: Final = ("metrics", "params", "tags")
 
 _KEYWORDS: Final = ("filter", "order_by", "limit", "experiment", "store")
@@ -91,6 +96,7 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _frame(runs: Sequence[Run], store: Store) -> pd.DataFrame:
+    import numpy as np
     import pandas as pd
 
     def texts(values: Iterable[object]) -> pd.Series[Any]:
@@ -101,8 +107,9 @@ def _frame(runs: Sequence[Run], store: Store) -> pd.DataFrame:
         return pd.Series(list(values), dtype="float64")
 
     def times(values: Iterable[int | None]) -> pd.Series[Any]:
-        milliseconds = pd.Series(list(values), dtype="Int64")
-        return pd.to_datetime(milliseconds, unit="ms", utc=True, errors="coerce").astype("datetime64[ms, UTC]")
+        # What `datetime` cannot hold is left empty; pandas 2 and 3 differ in what they make of it.
+        known = [value if value is not None and _EARLIEST <= value <= _LATEST else _NO_TIME for value in values]
+        return pd.Series(np.array(known, dtype="int64").view("datetime64[ms]")).dt.tz_localize("UTC")
 
     data: dict[str, pd.Series[Any]] = {
         "run_id": texts(run.run_id for run in runs),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from autotrack.errors import StoreError
+from autotrack.settings import scheme_of
 
 if TYPE_CHECKING:
     from autotrack.stores.base import Store
@@ -21,9 +21,6 @@ _BUILT_IN: Final = {
     "file": "autotrack.stores.local:open_uri",
     "memory": "autotrack.stores.memory:open_uri",
 }
-
-# One letter before the colon is a Windows drive.
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):")
 
 
 def open_store(uri: str | os.PathLike[str]) -> Store:
@@ -41,12 +38,12 @@ def open_store(uri: str | os.PathLike[str]) -> Store:
     text = os.fspath(uri)
     if not isinstance(text, str) or not text.strip():
         raise StoreError(f"{text!r} names no store; write a folder such as './runs', or 'memory:'")
-    found = _SCHEME.match(text)
-    if found is None or isinstance(uri, os.PathLike):
+    scheme = scheme_of(text)
+    if not scheme or isinstance(uri, os.PathLike):
         from autotrack.stores.local import LocalStore
 
         return LocalStore(text)
-    return _factory(found[1].lower(), text)(text)
+    return _factory(scheme, text)(text)
 
 
 def _factory(scheme: str, uri: str) -> Callable[[str], Store]:

@@ -21,7 +21,8 @@ class Store(Protocol):
         changes nothing.
     Order
         Entries of one journal are applied in their order. Journals may come in any order, also an event of a run
-        before its ``RunStarted``.
+        before its ``RunStarted``; of two values for one key, the one of the later journal id and number stays, so
+        that the state depends on which entries there are and not on when they came.
     Threads
         Every method may be called from several threads.
     Values
@@ -83,7 +84,13 @@ class Store(Protocol):
         ...
 
     def metric_history(self, run_id: str, key: str) -> list[Metric]:
-        """Every point of one metric, by step, then time; empty where there is none."""
+        """Every point of one metric, by step, then time; empty where there is none.
+
+        Raises
+        ------
+        RunNotFound
+            When there is no such run.
+        """
         ...
 
     def experiments(self) -> list[Experiment]:
@@ -91,7 +98,13 @@ class Store(Protocol):
         ...
 
     def artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
-        """The files and folders directly below ``path`` among a run's artifacts, by name."""
+        """The files and folders directly below ``path`` among a run's artifacts, by name.
+
+        Raises
+        ------
+        RunNotFound
+            When there is no such run.
+        """
         ...
 
     def artifact_path(self, run_id: str, path: str) -> Path:

@@ -155,10 +155,11 @@ class LocalStore:
 
     def close(self) -> None:
         """See `Store.close`."""
+        self._leave_the_parent_its_own()
         with self._lock:
-            if self._index is not None and self._process == os.getpid():
+            if self._index is not None:
                 self._index.close()
-            self._index = None
+                self._index = None
 
     def _search(self, condition: str, bound: list[Bound], order: str = NEWEST_FIRST, limit: int = -1) -> list[Run]:
         return self._with_index(lambda index: rows.search(index.connection, condition, bound, order, limit))
@@ -187,21 +188,24 @@ class LocalStore:
 
     def _attempt(self, use: Callable[[Index], T]) -> T:
         """Use the index; where SQLite fails, again on a new file, and at last in memory."""
-        if self._process != os.getpid():
-            # After a fork the connection and whoever held the lock are the parent's.
-            self._process, self._lock, self._parents, self._index = os.getpid(), threading.RLock(), self._index, None
+        self._leave_the_parent_its_own()
         with self._lock:
             was_reset = False
             while True:
                 try:
                     return use(self._open())
                 except sqlite3.DatabaseError as error:
-                    if self._in_memory:
+                    if self._in_memory or any(reason in str(error).lower() for reason in _TOO_MUCH):
                         raise StoreError(f"{self.folder} cannot be read: {error}") from error
                     damaged = not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
                     if not damaged or was_reset or not self._reset():
                         self._go_into_memory()
                     was_reset = True
+
+    def _leave_the_parent_its_own(self) -> None:
+        """After a fork the connection, and the lock with whoever held it, are the parent's: neither used nor closed."""
+        if self._process != os.getpid():
+            self._process, self._lock, self._parents, self._index = os.getpid(), threading.RLock(), self._index, None
 
     def _open(self) -> Index:
         path = None if self._in_memory or not (self.folder / journal.JOURNALS).is_dir() else self.folder / INDEX

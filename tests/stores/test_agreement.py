@@ -80,7 +80,7 @@ def state(store: Store) -> list[str]:
     return told
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(batches())
 def test_memory_and_folder_come_to_the_same_runs_in_any_order_and_from_any_index(sent: list[list[Entry]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
