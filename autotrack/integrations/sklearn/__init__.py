@@ -91,7 +91,7 @@ class Sklearn(Integration):
                 params = estimator.get_params(deep=True)
             with shield("record the start of a fit"):
                 shown = estimator.get_params(deep=False) if estimators.is_search(estimator) else params
-                run.params(shown)
+                run.params(estimators.printed(shown))
             dataset = None
             if self.session.settings.log_datasets:
                 dataset = run.describe(X, y, name=name, context="train")

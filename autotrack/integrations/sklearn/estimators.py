@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier, is_regressor
+
+from autotrack.capture.recorder import text
 
 PREPARING: Final = (
     "sklearn.preprocessing",
@@ -22,6 +25,45 @@ _PREDICTS: Final = ("predict", "fit_predict")
 
 _COSTLY: Final = ("neighbors", "svm", "gaussian_process", "semi_supervised")
 """Modules of scikit-learn whose predictions cost more the more rows the model was fitted on."""
+
+_COSTLY_PAIRS: Final = 100_000_000
+_COSTLY_ROWS: Final = 1_000
+"""Of those, so many pairs of a predicted and a fitted row, but at least so many rows."""
+
+_PURE: Final = (
+    "calibration",
+    "compose",
+    "discriminant_analysis",
+    "ensemble",
+    "feature_selection",
+    "linear_model",
+    "model_selection",
+    "multiclass",
+    "naive_bayes",
+    "neighbors",
+    "neural_network",
+    "pipeline",
+    "preprocessing",
+    "svm",
+    "tree",
+)
+"""Modules of scikit-learn whose estimators neither draw random numbers nor change when they predict."""
+
+_NOT_PURE: Final = ("FunctionTransformer", "StackingClassifier", "StackingRegressor")
+"""… but for these: the first calls functions of the user's, the others note a shape each time."""
+
+_LABELS_FROM_PROBABILITIES: Final = frozenset(
+    {
+        "BaggingClassifier",
+        "DecisionTreeClassifier",
+        "ExtraTreeClassifier",
+        "ExtraTreesClassifier",
+        "HistGradientBoostingClassifier",
+        "KNeighborsClassifier",
+        "RandomForestClassifier",
+    }
+)
+"""Classes of scikit-learn whose ``predict`` is the most probable class of ``predict_proba``."""
 
 
 def only_prepares(estimator: Any) -> bool:
@@ -82,18 +124,51 @@ def score_metric(estimator: Any) -> str | None:
         return "accuracy_score"
     if inner is getattr(RegressorMixin.score, "__wrapped__", RegressorMixin.score):
         return "r2_score"
-    return None
+    # Newer versions give it a method of its own, for leave-one-out scores without X.
+    return "accuracy_score" if _is_sklearns(last, "neighbors") and is_classifier(last) else None
 
 
-def row_limit(estimator: Any, limit: int) -> int:
-    """So many training rows are predicted at the most."""
+def takes_labels_from_probabilities(estimator: Any) -> bool:
+    """Whether ``predict`` can be worked out from ``predict_proba``, which then need not be run a second time."""
     last = last_step(estimator)
-    inner = getattr(last, "estimator", None)
-    for candidate in (last, inner):
-        parts = type(candidate).__module__.split(".")
-        if parts[0] == "sklearn" and len(parts) > 1 and parts[1] in _COSTLY:
-            return min(limit, 10_000)
+    return type(last).__name__ in _LABELS_FROM_PROBABILITIES and type(last).__module__.startswith("sklearn.")
+
+
+def row_limit(estimator: Any, fitted_rows: int, limit: int) -> int:
+    """So many training rows are predicted at the most, of an estimator fitted on so many."""
+    last = last_step(estimator)
+    if any(_is_sklearns(part, *_COSTLY) for part in (last, getattr(last, "estimator", None))):
+        return min(limit, max(_COSTLY_ROWS, _COSTLY_PAIRS // max(1, fitted_rows)))
     return limit
+
+
+def printed(params: Mapping[str, Any]) -> dict[str, str]:
+    """Params as ``str`` prints them. An estimator that stands in several places is printed once: it takes long."""
+    known: dict[int, str] = {}
+
+    def show(value: Any) -> str:
+        if hasattr(value, "get_params") and not isinstance(value, type):
+            key = id(value)
+            if key not in known:
+                known[key] = text(value)
+            return known[key]
+        return repr(value)
+
+    def is_steps(value: Any) -> bool:
+        return type(value) is list and bool(value) and all(type(step) is tuple and len(step) > 1 for step in value)
+
+    found = {}
+    for name, value in params.items():
+        if hasattr(value, "get_params") and not isinstance(value, type):
+            found[name] = show(value)
+        elif is_steps(value):
+            try:
+                found[name] = "[" + ", ".join(f"({', '.join(map(show, step))})" for step in value) + "]"
+            except Exception:  # noqa: BLE001 - a __repr__ of the user's
+                found[name] = text(value)
+        else:
+            found[name] = text(value)
+    return found
 
 
 @contextmanager
@@ -103,12 +178,13 @@ def untouched(estimator: Any, params: Mapping[str, Any]) -> Iterator[None]:
     Global random states, random generators among its params, and attributes of every estimator among its params are as
     before; an object inside an attribute that predicting changes in place is not seen.
     """
-    import random
-
+    objects = [estimator, *(value for value in params.values() if hasattr(value, "get_params"))]
+    if all(map(_is_pure, objects)):
+        yield
+        return
     python_state = random.getstate()
     numpy_state = np.random.get_state()
     generators = [(value, _state_of(value)) for value in params.values() if _is_generator(value)]
-    objects = [estimator, *(value for value in params.values() if hasattr(value, "get_params"))]
     attributes = [(held, dict(vars(held))) for held in objects if hasattr(held, "__dict__")]
     try:
         yield
@@ -124,6 +200,16 @@ def untouched(estimator: Any, params: Mapping[str, Any]) -> Iterator[None]:
             if _changed(vars(held), before):
                 vars(held).clear()
                 vars(held).update(before)
+
+
+def _is_sklearns(estimator: Any, *modules: str) -> bool:
+    """Whether its class is defined in one of these modules of scikit-learn."""
+    parts = type(estimator).__module__.split(".", 2)
+    return parts[0] == "sklearn" and len(parts) > 1 and parts[1] in modules
+
+
+def _is_pure(estimator: Any) -> bool:
+    return _is_sklearns(estimator, *_PURE) and type(estimator).__name__ not in _NOT_PURE
 
 
 def _differ(now: Any, before: Any) -> bool:
