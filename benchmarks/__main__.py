@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -82,13 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--full", action="store_true", help="also what takes MLflow minutes")
     parser.add_argument("--no-mlflow", action="store_true", help="leave MLflow out")
     parser.add_argument("--limit", type=float, default=600.0, metavar="SECONDS", help="for one fit or one process")
-    cores = os.cpu_count() or 1
+    # With more, the threads of one variant go on spinning for a while and take a core from the next.
     parser.add_argument(
-        "--threads",
-        type=_positive,
-        default=cores,
-        metavar="N",
-        help="of linear algebra and OpenMP (default: all cores)",
+        "--threads", type=_positive, default=1, metavar="N", help="of linear algebra and OpenMP (default: 1)"
     )
     parser.add_argument("--out", type=Path, default=Path("bench-results.json"), metavar="FILE", help="for the JSON")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a limit is missed")

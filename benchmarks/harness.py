@@ -18,7 +18,7 @@ from benchmarks.results import Result, Round
 from benchmarks.variants import BARE, Variant
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-_DROPPED: Final = ("AUTOTRACK_", "MLFLOW_")
+_DROPPED: Final = ("AUTOTRACK_", "PYTHONDONTWRITEBYTECODE", "MLFLOW_")
 _LOG_CHARACTERS: Final = 600
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,7 @@ PROBABLE = [
     neighbors.KNeighborsClassifier(4),
     neighbors.KNeighborsClassifier(4, weights="distance"),
     ensemble.RandomForestClassifier(5, max_depth=2),
+    LogisticRegression(max_iter=200),
 ]
 
 
@@ -93,7 +95,7 @@ def test_fewer_rows_are_predicted_where_each_costs_more():
 
 @pytest.mark.parametrize(
     "estimator",
-    [*PROBABLE, LogisticRegression(max_iter=300), Ridge(), SVC(), make_pipeline(StandardScaler(), SVC()),
+    [*PROBABLE, Ridge(), SVC(), make_pipeline(StandardScaler(), SVC()),
      neighbors.KNeighborsRegressor()],
     ids=lambda estimator: type(estimator).__name__,
 )  # fmt: skip
@@ -102,6 +104,27 @@ def test_the_score_that_is_told_is_the_estimators_own(estimator):
     taken = predict_training_data(estimator, X, y, None, {}, 1000)
     assert taken.score is None
     assert taken.metrics(None)["training_score"] == pytest.approx(estimator.score(X, y), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [LogisticRegression(max_iter=300), Ridge(), SVC(), neighbors.KNeighborsClassifier(), tree.DecisionTreeClassifier()],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_a_frame_is_predicted_from_as_an_array_without_a_warning(estimator, recwarn):
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    estimator.fit(frame, y)
+    before = dict(vars(estimator))
+    twin, array = estimators.without_names(estimator, frame, estimator.get_params())
+    assert twin is not estimator
+    assert np.shares_memory(array, frame.to_numpy())
+    assert np.array_equal(twin.predict(array), estimator.predict(frame))
+    assert not estimators._changed(vars(estimator), before)
+    mixed = frame.assign(d=1)
+    same, data = estimators.without_names(estimator.fit(mixed, y), mixed, {})
+    assert same is estimator
+    assert data is mixed
+    assert len(recwarn) == 0
 
 
 def test_estimators_taken_for_pure_neither_draw_nor_change():

@@ -117,12 +117,15 @@ class Sklearn(Integration):
                 run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
             if self.session.settings.log_models:
                 self._write_model(run, estimator, X, taken, dataset)
+            if taken is not None and taken.is_small:
+                with shield("work out the training metrics"):
+                    run.metrics(taken.metrics(self.session.settings.pos_label))
             self._fitted.set(estimator, FittedRun(run, X, name, dataset))
             if is_own:
                 run.end_by(None)
             else:
                 run.flush()
-            if taken is not None:
+            if taken is not None and not taken.is_small:
                 self._work_out_later(run, taken)
         finally:
             # Only where the fit was left by a way not foreseen above, such as Ctrl-C in our own part.

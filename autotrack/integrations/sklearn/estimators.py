@@ -49,6 +49,17 @@ _PURE: Final = (
 )
 """Modules of scikit-learn whose estimators neither draw random numbers nor change when they predict."""
 
+_PLAIN: Final = (
+    "discriminant_analysis",
+    "linear_model",
+    "naive_bayes",
+    "neighbors",
+    "neural_network",
+    "svm",
+    "tree",
+)
+"""Those of them that look at columns by position only."""
+
 _NOT_PURE: Final = ("FunctionTransformer", "StackingClassifier", "StackingRegressor")
 """… but for these: the first calls functions of the user's, the others note a shape each time."""
 
@@ -60,6 +71,7 @@ _LABELS_FROM_PROBABILITIES: Final = frozenset(
         "ExtraTreesClassifier",
         "HistGradientBoostingClassifier",
         "KNeighborsClassifier",
+        "LogisticRegression",
         "RandomForestClassifier",
     }
 )
@@ -132,6 +144,27 @@ def takes_labels_from_probabilities(estimator: Any) -> bool:
     """Whether ``predict`` can be worked out from ``predict_proba``, which then need not be run a second time."""
     last = last_step(estimator)
     return type(last).__name__ in _LABELS_FROM_PROBABILITIES and type(last).__module__.startswith("sklearn.")
+
+
+def without_names(estimator: Any, X: Any, params: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The estimator and its data as they predict fastest, and the same.
+
+    scikit-learn takes longer to check a small DataFrame than to predict from it. A frame of one float dtype is an array
+    but for its names, so a shallow copy of the estimator that has forgotten them takes the array without a warning.
+    """
+    names = getattr(estimator, "feature_names_in_", None)
+    pandas = sys.modules.get("pandas")
+    if names is None or pandas is None or not isinstance(X, pandas.DataFrame) or not _is_sklearns(estimator, *_PLAIN):
+        return estimator, X
+    if any(hasattr(value, "get_params") for value in params.values()):
+        return estimator, X
+    blocks: Any = getattr(getattr(X, "_mgr", None), "blocks", ())
+    if len(blocks) != 1 or getattr(blocks[0].dtype, "kind", "") != "f":
+        return estimator, X
+    twin = object.__new__(type(estimator))
+    vars(twin).update(vars(estimator))
+    del vars(twin)["feature_names_in_"]
+    return twin, X.to_numpy()
 
 
 def row_limit(estimator: Any, fitted_rows: int, limit: int) -> int:

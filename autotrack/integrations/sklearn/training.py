@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from sklearn.utils import _safe_indexing
@@ -18,9 +18,11 @@ from autotrack.integrations.sklearn.estimators import (
     takes_labels_from_probabilities,
     task,
     untouched,
+    without_names,
 )
 
-PREFIX = "training_"
+PREFIX: Final = "training_"
+_SMALL: Final = 50_000
 
 
 @dataclass(slots=True)
@@ -41,6 +43,12 @@ class TrainingPass:
     total: int
     score_metric: str | None
     score: float | None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the metrics take less time than another thread would, which contends for the interpreter."""
+        classes = 1 if self.classes is None else len(self.classes)
+        return self.rows * classes**2 <= _SMALL
 
     def metrics(self, pos_label: Any) -> dict[str, float]:
         """The training metrics, under MLflow's names."""
@@ -75,6 +83,7 @@ def predict_training_data(
     step = -(-total // row_limit(estimator, total, limit))
     X, y, sample_weight = (_every(step, values) for values in (X, y, sample_weight))
     found = TrainingPass(kind, None, None, None, None, None, _rows(X) or 0, total, score_metric(estimator), None)
+    estimator, X = without_names(estimator, X, params)
     with untouched(estimator, params), np.errstate(all="ignore"):
         if kind:
             if kind == "classifier" and hasattr(estimator, "predict_proba"):
