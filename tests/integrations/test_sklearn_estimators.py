@@ -71,6 +71,34 @@ def test_params_are_printed_as_str_prints_them(estimator, deep):
     assert estimators.printed(params) == {key: str(value) for key, value in params.items()}
 
 
+def test_the_short_repr_is_the_long_one():
+    from sklearn.utils import all_estimators
+
+    short = 0
+    for _, cls in all_estimators():
+        for changes in (
+            {},
+            {"tol": 0.5},
+            {"random_state": 0},
+            {"C": 1, "max_iter": 7},
+            {"n_jobs": "2"},
+            {"alpha": None},
+        ):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    estimator = cls()
+                except TypeError:  # it needs another estimator
+                    continue
+                params = {name: value for name, value in changes.items() if name in estimator.get_params(deep=False)}
+                estimator.set_params(**params)
+                found = estimators._short_repr(estimator)
+            if found is not None:
+                short += 1
+                assert found == repr(estimator)
+    assert short > 500
+
+
 @pytest.mark.parametrize(
     ("estimator", "name"),
     [

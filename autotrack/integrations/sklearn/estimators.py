@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier, is_regressor
+from sklearn import get_config
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier, is_regressor
 
 from autotrack.capture.recorder import text
 
@@ -122,9 +125,10 @@ def run_name(estimator: Any) -> str:
 
 def task(estimator: Any) -> str:
     """``"classifier"``, ``"regressor"`` or ``""``."""
-    if is_classifier(estimator):
+    last = last_step(estimator)  # what a pipeline is, its last step is, and that is told ten times faster
+    if is_classifier(last):
         return "classifier"
-    return "regressor" if is_regressor(estimator) else ""
+    return "regressor" if is_regressor(last) else ""
 
 
 def score_metric(estimator: Any) -> str | None:
@@ -183,7 +187,7 @@ def printed(params: Mapping[str, Any]) -> dict[str, str]:
         if hasattr(value, "get_params") and not isinstance(value, type):
             key = id(value)
             if key not in known:
-                known[key] = text(value)
+                known[key] = _short_repr(value) or text(value)
             return known[key]
         return repr(value)
 
@@ -202,6 +206,38 @@ def printed(params: Mapping[str, Any]) -> dict[str, str]:
         else:
             found[name] = text(value)
     return found
+
+
+_SCALARS: Final = (int, float, str, bool, type(None))
+_ONE_LINE: Final = 60
+
+
+def _short_repr(estimator: Any) -> str | None:
+    """What ``repr`` gives for an estimator whose changed params are few and plain, in a fifth of its time."""
+    cls = type(estimator)
+    if cls.__repr__ is not BaseEstimator.__repr__ or not get_config()["print_changed_only"]:
+        return None
+    defaults = _defaults(cls)
+    changed = []
+    for name, value in sorted(estimator.get_params(deep=False).items()):
+        default = defaults.get(name, _NO_DEFAULT)
+        if type(value) not in _SCALARS or type(default) not in _SCALARS or value != value:
+            if value is default:
+                continue
+            return None
+        if type(value) is not type(default) or value != default:
+            changed.append(f"{name}={value!r}")
+    shown = f"{cls.__name__}({', '.join(changed)})"
+    return shown if len(shown) <= _ONE_LINE else None
+
+
+_NO_DEFAULT: Final = object()
+
+
+@lru_cache(maxsize=512)
+def _defaults(cls: Any) -> dict[str, Any]:
+    init = inspect.signature(getattr(cls.__init__, "deprecated_original", cls.__init__))
+    return {name: parameter.default for name, parameter in init.parameters.items()}
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.intp]
 
 
 def regression(y_true: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, float]:
@@ -57,9 +58,7 @@ def classification(
     pos_label : the class whose precision, recall and F1 are wanted; ``None`` for averages weighted by support.
     """
     true, predicted = np.asarray(y_true).ravel(), np.asarray(y_pred).ravel()
-    labels, codes = np.unique(np.concatenate([true, predicted]), return_inverse=True)
-    codes = codes.ravel()
-    true_codes, predicted_codes = codes[: len(true)], codes[len(true) :]
+    labels, true_codes, predicted_codes = _codes(true, predicted, classes)
     weight = _weights(sample_weight, len(true))
     n = len(labels)
     hit = true_codes == predicted_codes
@@ -85,6 +84,18 @@ def classification(
     return scores
 
 
+def _codes(true: NDArray[Any], predicted: NDArray[Any], classes: Any) -> tuple[NDArray[Any], Codes, Codes]:
+    """Labels, and the places of both among them; those of the model where it has seen them all, which saves a sort."""
+    if classes is not None and len(classes):
+        last = len(classes) - 1
+        places = [np.minimum(np.searchsorted(classes, values), last) for values in (true, predicted)]
+        if all(np.array_equal(classes[place], values) for place, values in zip(places, (true, predicted), strict=True)):
+            return classes, places[0], places[1]
+    labels, codes = np.unique(np.concatenate([true, predicted]), return_inverse=True)
+    codes = codes.ravel()
+    return labels, codes[: len(true)], codes[len(true) :]
+
+
 def _probabilistic(
     true: NDArray[Any], proba: NDArray[Any], classes: NDArray[Any], weight: Floats | None
 ) -> dict[str, float]:
@@ -96,8 +107,9 @@ def _probabilistic(
     if not np.array_equal(classes[np.minimum(place, len(classes) - 1)], true):
         return {}
     scores: dict[str, float] = {}
-    present = np.unique(place)
-    if len(present) == len(classes):  # scikit-learn refuses log loss and AUC where a class is absent
+    if np.bincount(
+        place, minlength=len(classes)
+    ).all():  # scikit-learn refuses log loss and AUC where a class is absent
         scores["log_loss"] = _log_loss(proba, place, weight, epsilon)
         if len(classes) == 2:
             scores["roc_auc"] = _auc(place == 1, proba[:, 1], weight)
