@@ -214,7 +214,7 @@ _ONE_LINE: Final = 60
 
 def _short_repr(estimator: Any) -> str | None:
     """What ``repr`` gives for an estimator whose changed params are few and plain, in a fifth of its time."""
-    cls = type(estimator)
+    cls: Any = type(estimator)
     if cls.__repr__ is not BaseEstimator.__repr__ or not get_config()["print_changed_only"]:
         return None
     defaults = _defaults(cls)
