@@ -10,6 +10,7 @@ from autotrack.capture import scope
 from autotrack.capture.guard import shield
 from autotrack.capture.recorder import Links, RunRecorder, Session
 from autotrack.capture.sinks import now
+from autotrack.entities import Dataset
 from autotrack.integrations.base import Call, Family, Functions, Integration, Method, Target, Watching
 from autotrack.integrations.sklearn import estimators
 from autotrack.integrations.sklearn.evaluation import (
@@ -83,49 +84,24 @@ class Sklearn(Integration):
         if estimators.only_prepares(estimator):
             yield None
             return
-        X, y, name = data_of(call), call.argument("y"), input_name(call) or "X"
+        name = input_name(call) or "X"
         run, is_own = self._open_run(estimator)
-        params: Mapping[str, Any] = {}
         try:
-            with shield("read the params of an estimator"):
-                params = estimator.get_params(deep=True)
-            with shield("record the start of a fit"):
-                shown = estimator.get_params(deep=False) if estimators.is_search(estimator) else params
-                run.params(estimators.printed(shown))
-            dataset = None
-            if self.session.settings.log_datasets:
-                dataset = run.describe(X, y, name=name, context="train")
-                if dataset is not None:
-                    run.dataset(dataset)
+            params, dataset = self._look_before(run, call, name)
             run.flush()
             started = time.perf_counter()
             outcome = yield None
-            seconds = time.perf_counter() - started
-            if outcome.error is not None:
-                if is_own:
-                    run.end_by(outcome.error)
-                else:
-                    run.tags({"fit_error": f"{type(outcome.error).__name__}: {outcome.error}"})
-                    run.flush()
-                return
-            taken = None
-            weight = call.argument("sample_weight")
-            with shield("predict the training data for the training metrics"):
-                taken = predict_training_data(estimator, X, y, weight, params, self.session.settings.max_metric_rows)
-            run.metrics({"fit_seconds": seconds})
-            if taken is not None and taken.rows < taken.total:
-                run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
-            if self.session.settings.log_models:
-                self._write_model(run, estimator, X, taken, dataset)
-            if taken is not None and taken.is_small:
-                with shield("work out the training metrics"):
-                    run.metrics(taken.metrics(self.session.settings.pos_label))
-            self._fitted.set(estimator, FittedRun(run, X, name, dataset))
+            run.metrics({"fit_seconds": time.perf_counter() - started})
+            if outcome.error is None:
+                taken = self._look_after(run, call, params, dataset)
+                self._fitted.set(estimator, FittedRun(run, data_of(call), name, dataset))
+            elif not is_own:
+                run.tags({"fit_error": f"{type(outcome.error).__name__}: {outcome.error}"})
             if is_own:
-                run.end_by(None)
+                run.end_by(outcome.error)
             else:
                 run.flush()
-            if taken is not None and not taken.is_small:
+            if outcome.error is None and taken is not None and not taken.is_small:
                 self._work_out_later(run, taken)
         finally:
             # Only where the fit was left by a way not foreseen above, such as Ctrl-C in our own part.
@@ -212,12 +188,50 @@ class Sklearn(Integration):
         cls = type(estimator)
         tags = {"estimator_name": cls.__name__, "estimator_class": f"{cls.__module__}.{cls.__qualname__}"}
         active = scope.active_run.get()
+        if active is not None and active.ended:
+            active = None
         if active is not None and active.claim():
             active.tags(tags)
             return active, False
         return self.session.start_run(estimators.run_name(estimator), parent=active, tags=tags), True
 
-    def _write_model(self, run: RunRecorder, estimator: Any, X: Any, taken: TrainingPass | None, dataset: Any) -> None:
+    def _look_before(self, run: RunRecorder, call: Call, name: str) -> tuple[Mapping[str, Any], Dataset | None]:
+        """Params and data, before the fit may change them."""
+        estimator = call.instance
+        params: Mapping[str, Any] = {}
+        with shield("read the params of an estimator"):
+            params = estimator.get_params(deep=True)
+            shown = estimator.get_params(deep=False) if estimators.is_search(estimator) else params
+            run.params(estimators.printed(shown))
+        if not self.session.settings.log_datasets:
+            return params, None
+        dataset = run.describe(data_of(call), call.argument("y"), name=name, context="train")
+        if dataset is not None:
+            run.dataset(dataset)
+        return params, dataset
+
+    def _look_after(
+        self, run: RunRecorder, call: Call, params: Mapping[str, Any], dataset: Dataset | None
+    ) -> TrainingPass | None:
+        """Predictions on the training data and the model's bytes, before the user may change them."""
+        settings = self.session.settings
+        X, taken = data_of(call), None
+        with shield("predict the training data for the training metrics"):
+            taken = predict_training_data(
+                call.instance, X, call.argument("y"), call.argument("sample_weight"), params, settings.max_metric_rows
+            )
+        if taken is not None and taken.rows < taken.total:
+            run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
+        if settings.log_models:
+            self._write_model(run, call.instance, X, taken, dataset)
+        if taken is not None and taken.is_small:
+            with shield("work out the training metrics"):
+                run.metrics(taken.metrics(settings.pos_label))
+        return taken
+
+    def _write_model(
+        self, run: RunRecorder, estimator: Any, X: Any, taken: TrainingPass | None, dataset: Dataset | None
+    ) -> None:
         # Only now: what the first model needs would make every start-up longer.
         from autotrack.models import infer_signature, write_model
 
