@@ -29,8 +29,8 @@ def regression(y_true: Any, y_pred: Any, sample_weight: Any = None) -> dict[str,
     weight = _weights(sample_weight, len(true))
     with np.errstate(all="ignore"):
         error = true - predicted
-        squared = float(np.mean(np.average(error**2, axis=0, weights=weight)))
-        absolute = float(np.mean(np.average(np.abs(error), axis=0, weights=weight)))
+        squared = float(_mean(error * error, weight).mean())
+        absolute = float(_mean(np.abs(error), weight).mean())
         return {
             "mean_squared_error": squared,
             "root_mean_squared_error": float(np.sqrt(squared)),
@@ -77,7 +77,7 @@ def classification(
         "precision_score": averages[0],
         "recall_score": averages[1],
         "f1_score": averages[2],
-        "accuracy_score": float(np.average(hit, weights=weight)),
+        "accuracy_score": float(_mean(hit, weight)),
     }
     if probabilities is not None and classes is not None:
         scores |= _probabilistic(true, np.asarray(probabilities), np.asarray(classes), weight)
@@ -121,7 +121,7 @@ def _probabilistic(
 def _log_loss(proba: Floats, place: NDArray[np.intp], weight: Floats | None, epsilon: float) -> float:
     with np.errstate(all="ignore"):
         chosen = np.clip(proba, epsilon, 1 - epsilon)[np.arange(len(place)), place]
-        return float(np.average(-np.log(chosen), weights=weight))
+        return -float(_mean(np.log(chosen), weight))
 
 
 def _one_vs_one(proba: Floats, place: NDArray[np.intp]) -> float:
@@ -157,10 +157,10 @@ def _r2(true: Floats, error: Floats, weight: Floats | None) -> float:
     """Coefficient of determination; a constant target gives 1 when met and 0 when missed, as in scikit-learn."""
     if len(true) < 2:
         return float("nan")
-    column = np.ones((len(true), 1)) if weight is None else weight[:, None]
-    residual = (column * error**2).sum(axis=0)
-    centred = true - np.average(true, axis=0, weights=weight)
-    spread = (column * centred**2).sum(axis=0)
+    residual = _mean(error * error, weight)
+    # Rounded just as scikit-learn rounds it: of a constant target it decides what is left.
+    centred = true - (true.mean(axis=0) if weight is None else np.average(true, axis=0, weights=weight))
+    spread = _mean(centred * centred, weight)
     scores = np.ones(true.shape[1])
     varied, missed = spread != 0, residual != 0
     scores[varied & missed] = 1 - residual[varied & missed] / spread[varied & missed]
@@ -178,6 +178,11 @@ def _weights(sample_weight: Any, n_samples: int) -> Floats | None:
         return None
     weight = np.asarray(sample_weight, dtype=np.float64).ravel()
     return weight if len(weight) == n_samples and weight.sum() > 0 else None
+
+
+def _mean(values: Any, weight: Floats | None) -> Any:
+    """Mean over the samples; ``np.average`` does the same in three times the time."""
+    return values.mean(axis=0) if weight is None else weight @ values / weight.sum()
 
 
 def _ratio(part: Any, whole: Any) -> Floats:
