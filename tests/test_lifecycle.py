@@ -103,7 +103,11 @@ ENDS = {
 @pytest.mark.parametrize("end", ENDS)
 def test_an_open_run_ends_as_its_script_does(script, end):
     line, code, status = ENDS[end]
-    start = "import sys, os, signal\nimport autotrack\nautotrack.set_store('store')\nautotrack.start_run(name='open')\n"
+    # A suite that runs in the background of a shell inherits Ctrl-C ignored.
+    start = (
+        "import sys, os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import autotrack\nautotrack.set_store('store')\nautotrack.start_run(name='open')\n"
+    )
     done = script(start + line + "\n", check=False)
     assert done.returncode == code
     (run,) = runs()
@@ -121,11 +125,11 @@ def test_excepthook_and_signal_handlers_are_the_users(script):
     def handler(*args): print("my handler")
     sys.excepthook = hook
     signal.signal(signal.SIGTERM, handler)
-    exit_before = sys.exit
+    exit_before, ctrl_c_before = sys.exit, signal.getsignal(signal.SIGINT)
     autotrack.autolog(store="store")
     run = autotrack.start_run("ended")
     assert sys.excepthook is hook and signal.getsignal(signal.SIGTERM) is handler
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is ctrl_c_before
     run.end()
     assert sys.exit is exit_before
     autotrack.start_run("open")
