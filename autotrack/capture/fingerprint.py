@@ -145,8 +145,12 @@ def _columns_of(block: np.ndarray[Any, Any]) -> Iterator[tuple[str, int]]:
     n_columns, n_rows = block.shape
     floating = block.dtype.kind == "f"
     if n_rows <= 1 or block.strides[1] == block.itemsize:
-        for column in block:
-            yield hashlib.sha256(_bytes(column)).hexdigest(), _count_nan(column) if floating else 0
+        any_nan = floating and _has_nan(block)
+        whole = _bytes(block) if block.flags.c_contiguous else None
+        width = n_rows * block.itemsize
+        for place, column in enumerate(block):
+            content = _bytes(column) if whole is None else whole[place * width : (place + 1) * width]
+            yield hashlib.sha256(content).hexdigest(), _count_nan(column) if any_nan else 0
         return
     # Rows lie side by side in memory: gather a few rows of all columns at a time, in the cache.
     hashes = [hashlib.sha256() for _ in range(n_columns)]

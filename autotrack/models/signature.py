@@ -165,7 +165,7 @@ def _frame(frame: Any, missing: Mapping[Any, int] | None) -> tuple[Spec, ...]:
     known = missing or {}
     columns: list[Any] = []
     specs = []
-    for index, (name, dtype) in enumerate(zip(names, frame.dtypes.tolist())):
+    for index, (name, dtype) in enumerate(zip(names, _dtypes(frame))):
         if type(name) is not str and type(name) is not int:
             raise _Unknown(f"column name {name!r} is neither text nor a whole number")
         kind = _type_of(dtype)
@@ -180,6 +180,15 @@ def _frame(frame: Any, missing: Mapping[Any, int] | None) -> tuple[Spec, ...]:
                 kind = "double"
         specs.append(ColumnSpec(kind, name, count == 0))
     return tuple(specs)
+
+
+def _dtypes(frame: Any) -> list[Any]:
+    """The columns' dtypes; for a frame of one block without the Series that ``frame.dtypes`` makes of them."""
+    blocks: Any = getattr(getattr(frame, "_mgr", None), "blocks", ())
+    if len(blocks) == 1 and hasattr(blocks[0], "dtype"):
+        return [blocks[0].dtype] * frame.shape[1]
+    dtypes: list[Any] = frame.dtypes.tolist()
+    return dtypes
 
 
 def _series(series: Any, name: Any, missing: Mapping[Any, int] | None) -> ColumnSpec:
