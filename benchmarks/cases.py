@@ -132,7 +132,7 @@ def _two_classes(n_rows: int, n_columns: int) -> tuple[Any, Any]:
 
 
 TIMED: Final = (
-    Case("logistic-iris", "LogisticRegression, iris", logistic_iris, 15, 3, fits=9),
+    Case("logistic-iris", "LogisticRegression, iris", logistic_iris, 15, 3, fits=25),
     Case("elasticnet-diabetes", "ElasticNet, diabetes (DataFrame)", elasticnet_diabetes, 15, 3, fits=9),
     Case("pipeline-cancer", "Pipeline: scaler + LogisticRegression, breast cancer", pipeline_cancer, 15, 3, fits=9),
     Case("forest-cancer", "RandomForest, 100 trees, breast cancer", forest_cancer, 8, 2),
