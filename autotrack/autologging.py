@@ -17,7 +17,7 @@ from autotrack.capture.recorder import Session
 from autotrack.capture.sinks import FolderSink, Sink, StoreSink
 from autotrack.errors import SettingsError, StoreError
 from autotrack.hooks import before_read
-from autotrack.integrations import KNOWN, MODULES
+from autotrack.integrations import KNOWN
 
 disabled = scope.disabled
 
@@ -63,7 +63,7 @@ def autolog(*, disable: bool = False, **options: Any) -> None:
             open_sink(found.store)
         if "store" in options:
             settings.set_store(options["store"])
-        settings.pin_store(True)
+        settings.pin_store(settings.resolve({}) if "store" in options else found)
         session().settings = found
         guard.silent = found.silent
         guard.forget()
@@ -146,7 +146,7 @@ def _install_when_imported(name: str) -> None:
     def install(library: ModuleType) -> None:
         if any(integration.name == name for integration in _integrations):
             return
-        place, _, cls = KNOWN[name].partition(":")
+        place, _, cls = KNOWN[name].place.partition(":")
         integration = getattr(importlib.import_module(place), cls)(this_session)
         _integrations.append(integration)
         integration.install(patches)
@@ -155,11 +155,11 @@ def _install_when_imported(name: str) -> None:
         if integration.name == name:
             integration.install(patches)
             return
-    patches.when_imported(MODULES[name], install)
+    patches.when_imported(KNOWN[name].wakes_on, install)
 
 
 def _switch_off() -> None:
-    settings.pin_store(False)
+    settings.pin_store(None)
     if _patches is not None:
         _patches.undo()
     for integration in _integrations:

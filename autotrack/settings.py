@@ -114,16 +114,16 @@ def resolve(
 def store_uri(*, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """The store in force: `use_store` > `set_store` (and ``autolog(store=…)``) > environment > pyproject > default."""
     uri = _uri_used.get() or _uri_set or _uri_pinned
-    return uri or _configured_uri(environ, cwd)
+    return uri or resolve({}, environ=environ, cwd=cwd).store or str(default_folder(cwd or _working_folder()))
 
 
-def pin_store(pinned: bool) -> None:
-    """Settle on the store that environment, pyproject or default name now, or stop doing so.
+def pin_store(configured: Settings | None) -> None:
+    """Settle on the store that these settings, or the default, name now; with ``None`` stop doing so.
 
     A script that changes its working folder between two fits goes on writing to one store.
     """
     global _uri_pinned
-    _uri_pinned = _configured_uri(None, None) if pinned else None
+    _uri_pinned = None if configured is None else configured.store or str(default_folder(_working_folder()))
 
 
 def set_store(uri: str | os.PathLike[str] | None) -> None:
@@ -152,10 +152,6 @@ def use_store(uri: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         _uri_used.reset(token)
-
-
-def _configured_uri(environ: Mapping[str, str] | None, cwd: Path | None) -> str:
-    return resolve({}, environ=environ, cwd=cwd).store or str(default_folder(cwd or _working_folder()))
 
 
 def _working_folder() -> Path:

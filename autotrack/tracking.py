@@ -170,13 +170,13 @@ class ActiveRun:
 
     def _leave(self) -> None:
         token, self._token = self._token, None
-        if token is None:
-            return
-        try:
-            scope.active_run.reset(token)
-        except ValueError:  # ended in another thread or task than it was started in
-            if scope.active_run.get() is self._recorder:
-                scope.active_run.set(None)
+        if token is not None:
+            try:
+                scope.active_run.reset(token)
+            except ValueError:  # ended in another thread or task than it was started in
+                pass
+        if scope.active_run.get() is self._recorder:
+            scope.active_run.set(None)
 
 
 def start_run(
@@ -209,13 +209,9 @@ def start_run(
 
 def end_run(status: str = FINISHED) -> None:
     """End the run that `start_run` opened in this thread or task; without one, do nothing."""
-    active = scope.active_run.get()
-    if active is not None:
-        if status not in RUN_STATUSES[1:]:
-            raise ValueError(f"status={status!r}: a run ends as one of {', '.join(RUN_STATUSES[1:])}")
-        scope.active_run.set(None)
-        active.end(status)
-        open_runs_watch()
+    run = active_run()
+    if run is not None:
+        run.end(status)
 
 
 def active_run() -> ActiveRun | None:

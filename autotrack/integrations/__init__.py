@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
+
+
+class Known(NamedTuple):
+    """Where an integration is, ``"module:class"``, and the module whose import wakes it; not loaded before that."""
+
+    place: str
+    wakes_on: str
+
 
 KNOWN: Final = MappingProxyType(
     {
-        "sklearn": "autotrack.integrations.sklearn:Sklearn",
-        "matplotlib": "autotrack.integrations.matplotlib:Matplotlib",
+        "sklearn": Known("autotrack.integrations.sklearn:Sklearn", wakes_on="sklearn.base"),
+        "matplotlib": Known("autotrack.integrations.matplotlib:Matplotlib", wakes_on="matplotlib.figure"),
     }
 )
-"""Name → where its `Integration` is. Imported when the library it observes is."""
-
-MODULES: Final = MappingProxyType({"sklearn": "sklearn.base", "matplotlib": "matplotlib.figure"})
-"""Name → the module whose import wakes the integration."""
