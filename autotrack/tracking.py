@@ -137,7 +137,9 @@ class ActiveRun:
             figure.savefig(buffer, format=extension)
         _write_bytes(self._recorder, artifact_file, buffer.getvalue())
 
-    def log_model(self, model: Any, artifact_path: str = "model", *, X: Any = None) -> None:
+    def log_model(
+        self, model: Any, artifact_path: str = "model", *, X: Any = None, serialization_format: str | None = None
+    ) -> None:
         """Write a fitted model as a model folder.
 
         Parameters
@@ -145,11 +147,14 @@ class ActiveRun:
         model : a scikit-learn estimator.
         artifact_path : where among the artifacts.
         X : data as the model takes it, of which a signature is made.
+        serialization_format : ``"cloudpickle"``, ``"pickle"`` or ``"skops"``; ``None`` for the one in the settings.
 
         Raises
         ------
+        SettingsError
+            For another format.
         ModelError
-            When it cannot be pickled, or a model stands there already.
+            When it cannot be serialised, or a model stands there already.
         """
         from autotrack.models import infer_signature, write_model
 
@@ -164,6 +169,7 @@ class ActiveRun:
                 signature=signature,
                 created=now(),
                 artifact_path=path,
+                serialization_format=serialization_format or "cloudpickle",
             )
         )
         run.flush()
@@ -270,9 +276,11 @@ def log_figure(figure: Figure, artifact_file: str) -> None:
     _current().log_figure(figure, artifact_file)
 
 
-def log_model(model: Any, artifact_path: str = "model", *, X: Any = None) -> None:
+def log_model(
+    model: Any, artifact_path: str = "model", *, X: Any = None, serialization_format: str | None = None
+) -> None:
     """`ActiveRun.log_model` of the active run, else of the run that last finished in this thread."""
-    _current().log_model(model, artifact_path, X=X)
+    _current().log_model(model, artifact_path, X=X, serialization_format=serialization_format)
 
 
 def _current() -> ActiveRun:

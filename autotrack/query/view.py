@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -134,8 +134,10 @@ class RunView:
         """Every point of one metric, by step, then time; empty where there is none."""
         return self._store.metric_history(self.run_id, key)
 
-    def model(self, path: str = "model") -> Any:
+    def model(self, path: str = "model", *, trusted_types: Iterable[str | type] = ()) -> Any:
         """The fitted model that the run recorded. It is unpickled: load only what you trust.
+
+        ``trusted_types`` as for `autotrack.load_model`.
 
         Raises
         ------
@@ -144,7 +146,7 @@ class RunView:
         """
         from autotrack.query.loading import load_from_run
 
-        return load_from_run(self, path)
+        return load_from_run(self, path, trusted_types)
 
     def to_dict(self) -> dict[str, Any]:
         """The run as a mapping of JSON types, with `search_runs`' names. Times in ISO 8601, NaN as ``"NaN"``."""
