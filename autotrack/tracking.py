@@ -8,15 +8,16 @@ import os
 import posixpath
 from collections.abc import Mapping
 from contextvars import Token
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from autotrack.autologging import open_runs_watch, session
-from autotrack.capture import scope
+from autotrack.capture import guard, scope
 from autotrack.capture.recorder import RunRecorder, number
 from autotrack.capture.sinks import now
-from autotrack.entities import FINISHED, RUN_STATUSES
-from autotrack.errors import AutotrackError, RunStateError
+from autotrack.entities import FINISHED, RUN_STATUSES, SKIPPED
+from autotrack.errors import AutotrackError, RunStateError, SettingsError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -138,7 +139,13 @@ class ActiveRun:
         _write_bytes(self._recorder, artifact_file, buffer.getvalue())
 
     def log_model(
-        self, model: Any, artifact_path: str = "model", *, X: Any = None, serialization_format: str | None = None
+        self,
+        model: Any,
+        artifact_path: str = "model",
+        *,
+        X: Any = None,
+        serialization_format: str | None = None,
+        registered_model_name: str | None = None,
     ) -> None:
         """Write a fitted model as a model folder.
 
@@ -148,11 +155,12 @@ class ActiveRun:
         artifact_path : where among the artifacts.
         X : data as the model takes it, of which a signature is made.
         serialization_format : ``"cloudpickle"``, ``"pickle"`` or ``"skops"``; ``None`` for the one in the settings.
+        registered_model_name : a name to find it by later, as ``models:/NAME/latest``; ``None`` for none.
 
         Raises
         ------
         SettingsError
-            For another format.
+            For another format, or an empty name.
         ModelError
             When it cannot be serialised, or a model stands there already.
         """
@@ -160,18 +168,27 @@ class ActiveRun:
 
         signature = infer_signature(X, None)[0] if X is not None else None
         path = _clean(artifact_path)
+        if registered_model_name is not None and not str(registered_model_name).strip():
+            raise SettingsError(f"registered_model_name={registered_model_name!r}: a registered model needs a name")
         run = self._recorder
-        run.model(
-            write_model(
-                run.artifact_path(path),
-                model,
-                run_id=run.run_id,
-                signature=signature,
-                created=now(),
-                artifact_path=path,
-                serialization_format=serialization_format or "cloudpickle",
-            )
+        form = run.session.settings.serialization_format if serialization_format is None else serialization_format
+
+        def remark(message: str) -> None:
+            run.note(SKIPPED, path, message)
+            if not guard.silent:
+                guard.logger.warning("%s", message)
+
+        written = write_model(
+            run.artifact_path(path),
+            model,
+            run_id=run.run_id,
+            signature=signature,
+            created=now(),
+            artifact_path=path,
+            serialization_format=form,
+            remark=remark,
         )
+        run.model(replace(written, registered_model_name=registered_model_name))
         run.flush()
 
     def _leave(self) -> None:
@@ -277,10 +294,21 @@ def log_figure(figure: Figure, artifact_file: str) -> None:
 
 
 def log_model(
-    model: Any, artifact_path: str = "model", *, X: Any = None, serialization_format: str | None = None
+    model: Any,
+    artifact_path: str = "model",
+    *,
+    X: Any = None,
+    serialization_format: str | None = None,
+    registered_model_name: str | None = None,
 ) -> None:
     """`ActiveRun.log_model` of the active run, else of the run that last finished in this thread."""
-    _current().log_model(model, artifact_path, X=X, serialization_format=serialization_format)
+    _current().log_model(
+        model,
+        artifact_path,
+        X=X,
+        serialization_format=serialization_format,
+        registered_model_name=registered_model_name,
+    )
 
 
 def _current() -> ActiveRun:

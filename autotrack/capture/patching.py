@@ -11,8 +11,8 @@ patched; a name that a user's function keeps in a default argument or closure ke
 
 from __future__ import annotations
 
-import importlib
 import functools
+import importlib
 import inspect
 import pkgutil
 import sys

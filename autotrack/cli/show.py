@@ -138,6 +138,8 @@ def _model(model: Any) -> str:
     from autotrack.query.text import size
 
     facts = [model.estimator_class, model.serialization_format, size(model.size)]
+    if model.registered_model_name is not None:
+        facts.append(f"registered as {model.registered_model_name}")
     return "  ".join(fact for fact in facts if fact)
 
 

@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from autotrack.errors import SettingsError
+from autotrack.settings import SERIALIZATION_FORMATS
 
 CLOUDPICKLE: Final = "cloudpickle"
 PICKLE: Final = "pickle"
 SKOPS: Final = "skops"
-
-SERIALIZATION_FORMATS: Final = (CLOUDPICKLE, PICKLE, SKOPS)
-"""MLflow's names for them."""
 
 MODEL_FILES: Final[Mapping[str, str]] = {CLOUDPICKLE: "model.pkl", PICKLE: "model.pkl", SKOPS: "model.skops"}
 

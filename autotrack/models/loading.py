@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from autotrack.errors import ModelError
-from autotrack.models.formats import PICKLE, SERIALIZATION_FORMATS, SKOPS, type_names
+from autotrack.models.formats import PICKLE, SKOPS, type_names
 from autotrack.models.mlmodel import PYTHON, ModelInfo, read_mlmodel
+from autotrack.settings import SERIALIZATION_FORMATS
 
 
 class ModelVersionWarning(UserWarning):

@@ -13,7 +13,10 @@ from autotrack.query.finding import get_run
 from autotrack.query.sources import StoreLike
 from autotrack.query.view import RunView
 
-_FORM = "'runs:/<run id>/model' (an id, its beginning, a name or 'latest'), or a model's folder"
+_FORM = (
+    "'runs:/<run id>/model' (an id, its beginning, a name or 'latest'), 'models:/<name>/<version or latest>', "
+    "or a model's folder"
+)
 
 
 def load_model(
@@ -23,7 +26,10 @@ def load_model(
 
     Parameters
     ----------
-    uri : ``"runs:/<run>/model"``, where ``<run>`` is whatever `get_run` takes, or the path of a model's folder.
+    uri : ``"runs:/<run>/model"``, where ``<run>`` is whatever `get_run` takes; ``"models:/<name>/3"`` or
+        ``"models:/<name>/latest"`` for a model recorded with that ``registered_model_name``; or the path of a model's
+        folder. Versions are counted from 1 in the order in which their runs started, over all runs of the store; the
+        latest is that of the newest run that FINISHED. A registry with aliases comes later.
     store : where to look; the store in force when left out.
     trusted_types : dotted names of types, or the types, that a model in the skops format may be built of, beside those
         that skops trusts and the plain parts of scikit-learn. Of no use for a pickle.
@@ -45,8 +51,11 @@ def load_model(
         if not reference or not path:
             raise ModelError(f"{text.plain(uri)!r} is no model URI; expected {_FORM}")
         return load_from_run(get_run(reference, store=store), path, trusted_types)
-    if scheme in ("models", "models:") or uri.startswith("models:"):
-        raise ModelError(f"{text.plain(uri)!r}: there is no model registry yet; load a run's model by {_FORM}")
+    if uri.strip().startswith("models:"):
+        from autotrack.query.registered import find_registered
+
+        run, model = find_registered(uri.strip(), store)
+        return load_from_run(run, model.path, trusted_types)
     if colon and len(scheme) > 1 and "/" not in scheme:
         raise ModelError(f"{text.plain(uri)!r}: cannot load from {text.plain(scheme)!r}; expected {_FORM}")
     if uri.startswith("runs:"):

@@ -171,6 +171,7 @@ class RunView:
                     "estimator_class": model.estimator_class,
                     "serialization_format": model.serialization_format,
                     "size": model.size,
+                    "registered_model_name": model.registered_model_name,
                 }
                 for model in run.models
             ],

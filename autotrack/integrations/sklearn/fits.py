@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from autotrack.capture import scope
@@ -10,7 +11,7 @@ from autotrack.capture.guard import shield
 from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.sinks import now
 from autotrack.capture.trace import Trace
-from autotrack.entities import Dataset
+from autotrack.entities import SKIPPED, Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
 from autotrack.integrations.sklearn import estimators, inside
 from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name
@@ -154,16 +155,19 @@ class Fits:
                 signature, _ = infer_signature(X, None if taken is None else taken.y_pred, missing=missing)
         with run.attempt("model", "write the fitted model"):
             example = X[:5] if settings.log_input_examples else None
-            run.model(
-                write_model(
-                    run.artifact_path(MODEL),
-                    estimator,
-                    run_id=run.run_id,
-                    signature=signature,
-                    input_example=example,
-                    created=now(),
-                )
+            written = write_model(
+                run.artifact_path(MODEL),
+                estimator,
+                run_id=run.run_id,
+                signature=signature,
+                input_example=example,
+                created=now(),
+                serialization_format=settings.serialization_format,
+                remark=lambda message: run.note(SKIPPED, "model", message),
             )
+            if settings.registered_model_name is not None:
+                written = replace(written, registered_model_name=settings.registered_model_name)
+            run.model(written)
 
 
 def _work_out(run: RunRecorder, taken: TrainingPass, pos_label: Any) -> None:
