@@ -12,7 +12,7 @@ import numpy as np
 
 from autotrack.capture.guard import shield
 from autotrack.capture.names import argument_name
-from autotrack.capture.patching import Call
+from autotrack.capture.calling_importlib_bootstrap import Call
 from autotrack.capture.recorder import RunRecorder
 from autotrack.entities import Dataset
 
