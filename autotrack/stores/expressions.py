@@ -63,7 +63,7 @@ Scalar = str | int | float
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What is compared. ``key`` is the metric's, param's or tag's name, or a property of the run, its data or models."""
+    """What is compared. ``key`` is the metric's, param's or tag's name, or a property of run, datasets or models."""
 
     entity: Entity
     key: str
