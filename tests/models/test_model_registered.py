@@ -44,7 +44,7 @@ def test_every_run_s_model_carries_the_name(named: Path) -> None:
 
 def test_show_tells_the_name(named: Path) -> None:
     text = CliRunner().invoke(app, ["show", "--store", str(named)])
-    assert "registered as price" in text.output
+    assert "registered as price" in " ".join(text.output.split())
     data = CliRunner().invoke(app, ["show", "--store", str(named), "--format", "json"])
     assert json.loads(data.output)["models"][0]["registered_model_name"] == "price"
 
