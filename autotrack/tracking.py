@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from autotrack.autologging import open_runs_watch, session
 from autotrack.capture import guard, scope
-from autotrack.capture.recorder import RunRecorder, number
+from autotrack.capture.recorder import RunRecorder, number, text
 from autotrack.capture.sinks import now
 from autotrack.entities import FINISHED, RUN_STATUSES, SKIPPED
 from autotrack.errors import AutotrackError, RunStateError, SettingsError
@@ -340,14 +340,41 @@ def _write_params(run: RunRecorder, params: Mapping[str, Any]) -> None:
 
 
 def _write_metrics(run: RunRecorder, metrics: Mapping[str, float], step: int) -> None:
-    checked = {}
-    for key, value in metrics.items():
-        try:
-            checked[key] = number(value)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise TypeError(f"metric {key!r}: {error}; log texts with set_tag or log_text") from error
-    run.metrics(checked, int(step), now())
+    checked = {key: _real(key, value) for key, value in metrics.items()}
+    try:
+        at = int(step)
+        if at != step:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"step={step!r}: expected a whole number") from None
+    run.metrics(checked, at, now())
     run.flush()
+
+
+def _real(key: Any, value: Any) -> float:
+    """The value of a metric as a float.
+
+    Raises
+    ------
+    TypeError
+        For text, arrays of one dimension or more, and anything else that is no real number.
+    """
+    is_one = getattr(value, "ndim", 0) == 0
+    if is_one and not hasattr(value, "__float__") and callable(getattr(value, "item", None)):
+        value = value.item()  # a scalar of an array library
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")
+    try:
+        if not is_one or kind not in "biufO":
+            raise TypeError
+        return number(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        shown = text(value)
+        shown = shown if len(shown) <= 40 else shown[:39] + "…"
+        what = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        raise TypeError(
+            f"metric {key!r}: {shown!r} ({what}) is not a real number; a text goes into set_tag or log_text, an array "
+            "into log_dict, or into log_metric one value at a time"
+        ) from (error if str(error) else None)
 
 
 def _write_tags(run: RunRecorder, tags: Mapping[str, Any]) -> None:
