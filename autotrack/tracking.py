@@ -175,8 +175,7 @@ class ActiveRun:
 
         def remark(message: str) -> None:
             run.note(SKIPPED, path, message)
-            if not guard.silent:
-                guard.logger.warning("%s", message)
+            guard.warn(f"says of the model: {message}")
 
         written = write_model(
             run.artifact_path(path),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from autotrack.capture import scope
-from autotrack.capture.guard import shield
+from autotrack.capture.guard import shield, warn
 from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.sinks import now
 from autotrack.capture.trace import Trace
@@ -163,11 +163,16 @@ class Fits:
                 input_example=example,
                 created=now(),
                 serialization_format=settings.serialization_format,
-                remark=lambda message: run.note(SKIPPED, "model", message),
+                remark=lambda message: _remark(run, message),
             )
             if settings.registered_model_name is not None:
                 written = replace(written, registered_model_name=settings.registered_model_name)
             run.model(written)
+
+
+def _remark(run: RunRecorder, message: str) -> None:
+    run.note(SKIPPED, MODEL, message)
+    warn(f"says of the model: {message}")
 
 
 def _work_out(run: RunRecorder, taken: TrainingPass, pos_label: Any) -> None:
