@@ -175,6 +175,15 @@ def test_a_bad_number_costs_only_itself_where_it_was_logged_automatically(logged
     assert math.isfinite(metrics["training_r2_score"])
 
 
+def test_what_is_no_number_is_left_out_alone_where_nobody_asked_for_it(uri: str) -> None:
+    values = {"text": "x", "rows": np.arange(3), "nothing": None, "list": [1.0], "good": np.float32(0.5), "nan": NAN}
+    with autotrack.start_run() as run:
+        run._recorder.metrics(values)
+    metrics = autotrack.get_run("latest").metrics
+    assert metrics.keys() == {"good", "nan"}
+    assert metrics["good"] == 0.5
+
+
 # What a metric may be
 
 

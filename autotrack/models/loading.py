@@ -18,7 +18,7 @@ class ModelVersionWarning(UserWarning):
     """A model was written by another Python or scikit-learn than the one that loads it."""
 
 
-def load_model(folder: Path, *, trusted_types: Iterable[str | type] = ()) -> Any:
+def load_model(folder: Path, *, trusted_types: Iterable[str | type] | None = None) -> Any:
     """Load the model of a folder. This runs what its pickle says: load only what you trust.
 
     A skops file runs nothing, but builds objects of the types that it names: those that skops trusts, the plain parts
@@ -28,7 +28,8 @@ def load_model(folder: Path, *, trusted_types: Iterable[str | type] = ()) -> Any
     Parameters
     ----------
     folder : a model folder with MLflow's ``sklearn`` flavor.
-    trusted_types : dotted names of types, or the types, that may be built from a skops file; of no use for a pickle.
+    trusted_types : dotted names of types, or the types, that may be built from a skops file, even none. Then a pickle
+        is refused, whatever the folder says it is; ``None`` for taking any format.
 
     Warns
     -----
@@ -38,14 +39,19 @@ def load_model(folder: Path, *, trusted_types: Iterable[str | type] = ()) -> Any
     Raises
     ------
     ModelError
-        When it is no such folder, when it points out of itself, when a type in its skops file is not trusted, or when
-        it cannot be loaded here.
+        When it is no such folder, when it points out of itself, when a type in its skops file is not trusted, when it
+        is a pickle although ``trusted_types`` are given, or when it cannot be loaded here.
     SettingsError
         When ``trusted_types`` is no list of names and types.
     """
-    trusted = type_names(trusted_types)
+    trusted = type_names(() if trusted_types is None else trusted_types)
     info = read_mlmodel(folder)
     path = _pickle_path(info)
+    if trusted_types is not None and info.serialization_format != SKOPS:
+        raise ModelError(
+            f"{info.folder} holds a pickle, which runs whatever stands in it: trusted_types has no hold on that, only "
+            "on a skops file. Load it without trusted_types if you trust where it comes from"
+        )
     try:
         file = path.open("rb")
     except OSError as error:

@@ -20,7 +20,7 @@ _FORM = (
 
 
 def load_model(
-    uri: str | os.PathLike[str], *, store: StoreLike = None, trusted_types: Iterable[str | type] = ()
+    uri: str | os.PathLike[str], *, store: StoreLike = None, trusted_types: Iterable[str | type] | None = None
 ) -> Any:
     """Load a model that was recorded. It is unpickled: load only what you trust.
 
@@ -32,7 +32,7 @@ def load_model(
         latest is that of the newest run that FINISHED. A registry with aliases comes later.
     store : where to look; the store in force when left out.
     trusted_types : dotted names of types, or the types, that a model in the skops format may be built of, beside those
-        that skops trusts and the plain parts of scikit-learn. Of no use for a pickle.
+        that skops trusts and the plain parts of scikit-learn. With it, even empty, a pickle is refused.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def load_model(
     return _load_folder(Path(uri).expanduser(), trusted_types)
 
 
-def load_from_run(run: RunView, path: str = "model", trusted_types: Iterable[str | type] = ()) -> Any:
+def load_from_run(run: RunView, path: str = "model", trusted_types: Iterable[str | type] | None = None) -> Any:
     """The run's model at ``path``.
 
     Raises
@@ -84,13 +84,13 @@ def load_from_run(run: RunView, path: str = "model", trusted_types: Iterable[str
     return _load(folder, trusted_types)
 
 
-def _load_folder(folder: Path, trusted_types: Iterable[str | type]) -> Any:
+def _load_folder(folder: Path, trusted_types: Iterable[str | type] | None) -> Any:
     if not folder.is_dir():
         raise ModelError(f"no model at {text.plain(str(folder))!r}: there is no such folder; expected {_FORM}")
     return _load(folder, trusted_types)
 
 
-def _load(folder: Path, trusted_types: Iterable[str | type]) -> Any:
+def _load(folder: Path, trusted_types: Iterable[str | type] | None) -> Any:
     from autotrack.models.loading import load_model as load
 
     return load(folder, trusted_types=trusted_types)

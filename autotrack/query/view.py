@@ -145,7 +145,7 @@ class RunView:
         """Every point of one metric, by step, then time; empty where there is none."""
         return self._store.metric_history(self.run_id, key)
 
-    def model(self, path: str = "model", *, trusted_types: Iterable[str | type] = ()) -> Any:
+    def model(self, path: str = "model", *, trusted_types: Iterable[str | type] | None = None) -> Any:
         """The fitted model that the run recorded. It is unpickled: load only what you trust.
 
         ``trusted_types`` as for `autotrack.load_model`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import importlib
 import json
 import logging
 import os
@@ -29,6 +30,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import autotrack
 from autotrack.errors import ModelError, SettingsError
 from autotrack.models import load_model, read_mlmodel, write_model
+from autotrack.models.trusted import TRUSTED
 
 Write = Callable[..., Path]
 Require = Callable[[str], Any]
@@ -44,6 +46,16 @@ class Scaler(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> Any:
         return X / self.scale_
+
+
+class Trap:
+    """A pickle of this says that it was loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.mark),)
 
 
 @pytest.fixture
@@ -257,6 +269,31 @@ def test_no_skops_file_needs_autotrack(require: Require, logged: Path, iris: Any
     types = skops.io.get_untrusted_types(data=skops.io.dumps(search))
     assert "sklearn.metrics._classification.accuracy_score" in types
     assert [name for name in types if "autotrack" in name] == []
+
+
+def test_what_is_trusted_beyond_skops_is_plain_python_of_scikit_learn_and_numpy() -> None:
+    missing = set()
+    for name in TRUSTED:
+        module, _, attribute = name.rpartition(".")
+        loaded = importlib.import_module(module)
+        assert str(loaded.__file__).endswith(".py"), f"{module} is compiled"
+        assert module == "numpy" or module.startswith("sklearn."), name
+        if not hasattr(loaded, attribute):
+            missing.add(attribute)
+    if tuple(map(int, version("scikit-learn").split(".")[:2])) >= (1, 9):
+        assert missing == set()
+
+
+@pytest.mark.parametrize("form", ["cloudpickle", "pickle"])
+def test_whoever_names_types_to_trust_is_handed_no_pickle(form: str, write: Write, tmp_path: Path) -> None:
+    """A folder that claims another format than was expected does not get round the check."""
+    folder = write(StandardScaler(), serialization_format=form)
+    mark = tmp_path / "was run"
+    (folder / "model.pkl").write_bytes(pickle.dumps(Trap(mark)))
+    for trusted in ([], ["a.B"]):
+        with pytest.raises(ModelError, match="holds a pickle, which runs whatever stands in it"):
+            load_model(folder, trusted_types=trusted)
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize("types", ["a.B", Scaler, 3, [3]])
