@@ -370,6 +370,7 @@ def _real(key: Any, value: Any) -> float:
         shown = text(value)
         shown = shown if len(shown) <= 40 else shown[:39] + "…"
         what = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        what += "" if is_one else f" of shape {getattr(value, 'shape', '?')}"
         raise TypeError(
             f"metric {key!r}: {shown!r} ({what}) is not a real number; a text goes into set_tag or log_text, an array "
             "into log_dict, or into log_metric one value at a time"
