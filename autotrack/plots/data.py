@@ -15,19 +15,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from autotrack.events import number_to_json
 from autotrack.plots.files import Plot
 
 CLASSES: Final = 20
 """So many classes get a curve of their own, the most frequent ones."""
 
 MATRIX_CLASSES: Final = 30
-"""So many classes a confusion matrix shows by themselves; the others are one."""
+"""So many classes a confusion matrix of more shows by themselves; the others are one."""
 
 FEATURES: Final = 30
 """So many features are kept of more, the most important ones."""
 
 _NAME: Final = 200
-_OTHER: Final = "(other)"
+OTHER: Final = "(other)"
 
 
 @dataclass(slots=True)
@@ -69,14 +70,14 @@ def confusion_matrix(
     matrix = np.asarray(counts)
     n = len(labels)
     names = [label(value) for value in labels]
-    if n > MATRIX_CLASSES:
+    if n > MATRIX_CLASSES + 1:
         frequent = np.sort(np.argsort(-(matrix.sum(axis=1) + matrix.sum(axis=0)), kind="stable")[:MATRIX_CLASSES])
         group = np.full(n, MATRIX_CLASSES)
         group[frequent] = np.arange(MATRIX_CLASSES)
         small = np.zeros((MATRIX_CLASSES + 1, MATRIX_CLASSES + 1), dtype=matrix.dtype)
         np.add.at(small, (group[:, None], group[None, :]), matrix)
         matrix = small
-        names = [names[place] for place in frequent] + [_OTHER]
+        names = [names[place] for place in frequent] + [OTHER]
         note = _joined(note, f"the {MATRIX_CLASSES} most frequent of {n} classes, the others together")
     rows = matrix.tolist() if matrix.dtype.kind in "iu" else [points.rounded(row) for row in matrix]
     return _plot("confusion_matrix", title, subtitle, note, labels=names, counts=rows)
@@ -87,7 +88,7 @@ def roc_curve(
 ) -> Plot:
     """True positive rate (y) over false positive rate (x), a series per class, each from (0, 0) to (1, 1).
 
-    Facts: ``auc``; worked out by the trapezoidal rule where it is not given.
+    Facts: ``auc``, worked out by the trapezoidal rule where it is not given.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def roc_curve(
     def area(x: Any, y: Any) -> float:
         return float(np.sum(np.diff(x) * (y[1:] + y[:-1])) / 2)
 
-    found = _rates(series, "auc", area)
+    found = _rates(series, "auc", area, steps=False)
     return _plot("roc_curve", title, subtitle, note, positive=_known(positive), series=found)
 
 
@@ -128,7 +129,7 @@ def precision_recall_curve(
     def area(x: Any, y: Any) -> float:
         return float(-np.sum(np.diff(x) * y[:-1]))
 
-    found = _rates([falling(line) for line in series], "average_precision", area)
+    found = _rates([falling(line) for line in series], "average_precision", area, steps=True)
     return _plot("precision_recall_curve", title, subtitle, note, positive=_known(positive), series=found)
 
 
@@ -395,7 +396,7 @@ def is_spaced_as_powers(values: Any) -> bool:
     return bool(np.median(array) < (array[0] + array[-1]) / 4)
 
 
-def _rates(series: Sequence[Series], fact: str, area: Any) -> list[dict[str, Any]]:
+def _rates(series: Sequence[Series], fact: str, area: Any, *, steps: bool) -> list[dict[str, Any]]:
     import numpy as np
 
     from autotrack.plots import points
@@ -407,7 +408,7 @@ def _rates(series: Sequence[Series], fact: str, area: Any) -> list[dict[str, Any
         facts = _facts(line.facts)
         if fact not in facts:
             facts |= _facts({fact: area(x, y)})
-        needed = points.corners(x, y)
+        needed = points.corners(x, y, steps=steps)
         x, y = x[needed], y[needed]
         kept = points.thinned(x, y, limit)
         x, y = x[kept], y[kept]
@@ -482,8 +483,6 @@ def _plot(kind: str, title: str, subtitle: str, note: str, **rest: Any) -> Plot:
 
 
 def _facts(facts: Mapping[str, float] | None) -> dict[str, Any]:
-    from autotrack.events import number_to_json
-
     return {name: number_to_json(float(value)) for name, value in (facts or {}).items()}
 
 

@@ -28,13 +28,21 @@ def share(curves: int) -> int:
     return max(_LEAST, MOST // max(1, curves))
 
 
-def corners(x: Floats, y: Floats) -> Floats:
-    """Which points of a polygonal line are needed to draw it: its ends, and where its direction changes."""
+def corners(x: Floats, y: Floats, *, steps: bool = False) -> NDArray[np.bool_]:
+    """Which points of a line are needed to draw it: its ends, and where its direction changes.
+
+    Of a line that is drawn in steps only points within a level or upright piece can be spared.
+    """
     kept = np.ones(len(x), dtype=bool)
-    if len(x) > 2:
-        dx, dy = np.diff(x), np.diff(y)
+    if len(x) < 3:
+        return kept
+    dx, dy = x[1:] - x[:-1], y[1:] - y[:-1]
+    if steps:
+        level, upright = dy == 0, dx == 0
+        np.logical_not((level[1:] & level[:-1]) | (upright[1:] & upright[:-1]), out=kept[1:-1])
+    else:
         # Rounding leaves a little of what should cancel.
-        kept[1:-1] = np.abs(dx[:-1] * dy[1:] - dx[1:] * dy[:-1]) > 1e-14
+        np.greater(np.abs(dx[:-1] * dy[1:] - dx[1:] * dy[:-1]), 1e-14, out=kept[1:-1])
         # A line that turns back on itself changes direction too.
         kept[1:-1] |= dx[:-1] * dx[1:] + dy[:-1] * dy[1:] < 0
     return kept
