@@ -94,7 +94,7 @@ class Calibration:
 
     predicted: Floats
     observed: Floats
-    counts: Floats
+    counts: Any
     brier_score: float
 
 
@@ -193,7 +193,7 @@ def _rankings(seen: Seen) -> Iterable[tuple[str, Plot]]:
             return
         flags, names = true.astype(bool), _labels(seen.classes, true.shape[1])
         kept = _most_frequent(flags.sum(axis=0), data.CLASSES)
-        note = _cut(len(kept), true.shape[1], "labels")
+        note = "each label by itself" + _cut(len(kept), true.shape[1], "labels")
         chosen = [(names[k], flags[:, k], score[:, k]) for k in kept]
     else:
         place = _places(true, seen.classes)
@@ -207,14 +207,14 @@ def _rankings(seen: Seen) -> Iterable[tuple[str, Plot]]:
             chosen = [("", place == k, column)]
         elif n > 2 and score.ndim == 2 and score.shape[1] == n:
             kept = np.arange(n) if n <= data.CLASSES else _most_frequent(np.bincount(place, minlength=n), data.CLASSES)
-            note = _cut(len(kept), n, "classes")
+            note = "each class against the rest" + _cut(len(kept), n, "classes")
             chosen = [(seen.classes[k], place == k, score[:, k]) for k in kept.tolist()]
     ranked = [(name, found) for name, flag, column in chosen if (found := rank(flag, column, weight)) is not None]
     if not ranked:
         return
     absent = len(chosen) - len(ranked)
     if absent:
-        note = (note + "; " if note else "") + f"{absent} without samples of both sides left out"
+        note += f"; {absent} left out, of which the data has all or nothing"
     common: dict[str, Any] = {"subtitle": seen.subtitle, "note": note, "positive": positive}
     series = [Series(data.label(name), found.fpr, found.tpr, facts={"auc": found.auc}) for name, found in ranked]
     yield "roc_curve", data.roc_curve(series, **common)
@@ -295,4 +295,4 @@ def _most_frequent(counts: Any, most: int) -> Any:
 
 
 def _cut(kept: int, n: int, what: str) -> str:
-    return f"the {kept} most frequent of {n:,} {what}" if kept < n else ""
+    return f"; the {kept} most frequent of {n:,} {what}" if kept < n else ""
