@@ -140,17 +140,26 @@ class Seen:
     metrics: Mapping[str, float] | None = None
 
 
-def plots(seen: Seen, prefix: str = "") -> dict[str, Plot]:
-    """Every plot these predictions allow, by name. One that fails is told by `guard` and costs none of the others."""
+Attempt = Callable[[str, str], shield]
+
+
+def _shielded(_subject: str, doing: str) -> shield:
+    return shield(doing)
+
+
+def plots(seen: Seen, prefix: str = "", attempt: Attempt = _shielded) -> dict[str, Plot]:
+    """Every plot these predictions allow, by name. One that fails is told and costs none of the others.
+
+    Parameters
+    ----------
+    prefix : stands before each name.
+    attempt : the shield for one plot, made of what is recorded and of what may fail.
+    """
     found: dict[str, Plot] = {}
     if seen.y_true is None or seen.y_pred is None:
         return found
-    makers: dict[str, tuple[Callable[[Seen], Iterable[tuple[str, Plot]]], ...]] = {
-        "classifier": (_confusion_matrix, _rankings, _calibration),
-        "regressor": (_errors,),
-    }
-    for make in makers.get(seen.task, ()):
-        with shield("work out a plot"), np.errstate(all="ignore"):
+    for subject, make in _MAKERS.get(seen.task, {}).items():
+        with attempt(f"{prefix}{subject}", f"work out the plot of the {subject}"), np.errstate(all="ignore"):
             for name, plot in make(seen):
                 found[prefix + name] = plot
     return found
@@ -267,6 +276,17 @@ def _errors(seen: Seen) -> Iterable[tuple[str, Plot]]:
         common = {"subtitle": seen.subtitle + said, "note": note}
         yield "residuals" + suffix, data.residuals(guess, actual - guess, **common)
         yield "predicted_vs_actual" + suffix, data.predicted_vs_actual(actual, guess, facts=facts, **common)
+
+
+_MAKERS: Final[dict[str, dict[str, Callable[[Seen], Iterable[tuple[str, Plot]]]]]] = {
+    "classifier": {
+        "confusion_matrix": _confusion_matrix,
+        "roc_curve": _rankings,
+        "calibration_curve": _calibration,
+    },
+    "regressor": {"residuals": _errors},
+}
+"""Task → what fails together → the plots."""
 
 
 def _positive(seen: Seen) -> int:
