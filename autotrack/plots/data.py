@@ -211,8 +211,7 @@ def feature_importances(
 
     array = np.asarray(values, dtype=np.float64).ravel()
     n = max(len(array), of or 0)
-    size = np.abs(array)
-    order = np.argsort(-np.where(np.isnan(size), -1.0, size), kind="stable")[:FEATURES]
+    order = np.argsort(-np.abs(array), kind="stable")[:FEATURES]  # NaN comes last
     if n > FEATURES:
         note = _joined(note, f"the {FEATURES} largest of {n:,}")
     spread = None if std is None else points.rounded(np.asarray(std, dtype=np.float64).ravel()[order])

@@ -36,7 +36,7 @@ def feature_importances(estimator: Any, X: Any, subtitle: str = "") -> Plot | No
         found = _values(holder)
         if found is not None:
             values, std, importance = found
-            kept = np.argsort(-np.abs(np.nan_to_num(values)), kind="stable")[: data.FEATURES]
+            kept = np.argsort(-np.abs(values), kind="stable")[: data.FEATURES]  # NaN comes last
             title = "Coefficients" if importance in (_COEFFICIENT, _COEFFICIENTS) else "Feature importances"
             return data.feature_importances(
                 names.of(kept, len(values)),
@@ -58,23 +58,24 @@ _COEFFICIENTS: Final = "mean absolute coefficient"
 class _Names:
     """Names of features, asked for only when they are needed."""
 
-    def __init__(self, X: Any, steps: tuple[Any, ...] = ()) -> None:
+    def __init__(self, X: Any, known: Any = None, steps: tuple[Any, ...] = ()) -> None:
         self._X = X
+        self._known = known  # by the model, in an array that is read far faster than a frame's columns
         self._steps = steps
 
     def after(self, steps: list[Any]) -> _Names:
         """Names of what comes out of further steps."""
-        return _Names(self._X, (*self._steps, *steps))
+        return _Names(self._X, self._known, (*self._steps, *steps))
 
     def of(self, places: NDArray[np.intp], total: int) -> list[str]:
         """The names of the features at these places of so many."""
         try:
-            found = self._known(places, total)
+            found = self._found(places, total)
         except Exception:  # noqa: BLE001 - a transformer of the user's that cannot name its columns is no trouble of ours
             found = None
         return found or [f"x{place}" for place in places.tolist()]
 
-    def _known(self, places: NDArray[np.intp], total: int) -> list[str] | None:
+    def _found(self, places: NDArray[np.intp], total: int) -> list[str] | None:
         steps = list(self._steps)
         if steps:
             words = _words(steps, places)
@@ -82,7 +83,7 @@ class _Names:
                 return words
         if total > _MOST_NAMES:
             return None
-        names: Any = getattr(self._X, "columns", None)
+        names: Any = self._known if self._known is not None else getattr(self._X, "columns", None)
         for step in steps:
             ask = getattr(step, "get_feature_names_out", None)
             if ask is None:
@@ -109,7 +110,7 @@ _REWEIGH: Final = ("TfidfTransformer", "Normalizer", "MaxAbsScaler", "StandardSc
 
 def _layers(estimator: Any, X: Any) -> Iterator[tuple[Any, _Names]]:
     """The model and those within it, outermost first, each with the names of its features."""
-    names = _Names(X)
+    names = _Names(X, _held(estimator, "feature_names_in_"))
     for _ in range(5):
         steps = getattr(estimator, "steps", None)
         if isinstance(steps, list) and steps and hasattr(estimator, "_final_estimator"):
@@ -144,12 +145,16 @@ def _values(estimator: Any) -> tuple[NDArray[np.float64], NDArray[np.float64] | 
 
 
 def _attribute(estimator: Any, name: str) -> NDArray[np.float64] | None:
+    value = _held(estimator, name)
     try:
-        value = getattr(estimator, name, None)
-        if value is None:
-            return None
-        dense = value.toarray() if hasattr(value, "toarray") else value
-        return np.array(dense, dtype=np.float64)
+        return None if value is None else np.array(value.toarray() if hasattr(value, "toarray") else value, np.float64)
+    except (TypeError, ValueError):
+        return None
+
+
+def _held(estimator: Any, name: str) -> Any:
+    try:
+        return getattr(estimator, name, None)
     except Exception:  # noqa: BLE001 - a property of the user's or a booster's that has nothing to tell
         return None
 
