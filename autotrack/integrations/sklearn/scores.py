@@ -26,7 +26,7 @@ def regression(y_true: Any, y_pred: Any, sample_weight: Any = None) -> dict[str,
     sample_weight : array of shape (n_samples,), or None.
     """
     true, predicted = _outputs(y_true), _outputs(y_pred)
-    weight = _weights(sample_weight, len(true))
+    weight = weights_of(sample_weight, len(true))
     with np.errstate(all="ignore"):
         error = true - predicted
         squared = float(_mean(error * error, weight).mean())
@@ -58,8 +58,8 @@ def classification(
     pos_label : the class whose precision, recall and F1 are wanted; ``None`` for averages weighted by support.
     """
     true, predicted = np.asarray(y_true).ravel(), np.asarray(y_pred).ravel()
-    labels, true_codes, predicted_codes = _codes(true, predicted, classes)
-    weight = _weights(sample_weight, len(true))
+    labels, true_codes, predicted_codes = codes_of(true, predicted, classes)
+    weight = weights_of(sample_weight, len(true))
     n = len(labels)
     hit = true_codes == predicted_codes
     support = np.bincount(true_codes, weights=weight, minlength=n)
@@ -84,7 +84,7 @@ def classification(
     return scores
 
 
-def _codes(true: NDArray[Any], predicted: NDArray[Any], classes: Any) -> tuple[NDArray[Any], Codes, Codes]:
+def codes_of(true: NDArray[Any], predicted: NDArray[Any], classes: Any) -> tuple[NDArray[Any], Codes, Codes]:
     """Labels, and the places of both among them; those of the model where it has seen them all, which saves a sort."""
     if classes is not None and len(classes):
         last = len(classes) - 1
@@ -173,7 +173,7 @@ def _outputs(values: Any) -> Floats:
     return array.reshape(len(array), -1)
 
 
-def _weights(sample_weight: Any, n_samples: int) -> Floats | None:
+def weights_of(sample_weight: Any, n_samples: int) -> Floats | None:
     if sample_weight is None:
         return None
     weight = np.asarray(sample_weight, dtype=np.float64).ravel()
