@@ -17,9 +17,9 @@ from autotrack.integrations.sklearn.estimators import (
     score_metric,
     takes_labels_from_probabilities,
     task,
-    untouched,
     without_names,
 )
+from autotrack.integrations.sklearn.untouched import untouched
 
 PREFIX: Final = "training_"
 _SMALL: Final = 50_000
