@@ -14,7 +14,8 @@ import cloudpickle
 import pytest
 
 from autotrack.capture import patching
-from autotrack.capture.patching import Call, Outcome, Patches
+from autotrack.capture.importlib_bootstrap_calls import Call, Outcome
+from autotrack.capture.patching import Patches
 
 
 class Host:

@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from autotrack.capture.guard import shield
+from autotrack.capture.importlib_bootstrap_calls import Call
 from autotrack.capture.names import argument_name
-from autotrack.capture.patching import Call
 from autotrack.capture.recorder import RunRecorder
 from autotrack.entities import Dataset
 
