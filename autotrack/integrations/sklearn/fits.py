@@ -169,6 +169,7 @@ class Fits:
 def _work_out(run: RunRecorder, taken: TrainingPass, pos_label: Any) -> None:
     with run.attempt("training metrics", "work out the training metrics"):
         run.metrics(taken.metrics(pos_label))
+        run.tags(taken.tags(pos_label))
 
 
 def _write_trace(run: RunRecorder, trace: Trace) -> None:
