@@ -14,7 +14,7 @@ import cloudpickle
 import pytest
 
 from autotrack.capture import patching
-from autotrack.capture.importlib_bootstrap_calls import Call, Outcome
+from autotrack.capture.calling_importlib_bootstrap import Call, Outcome
 from autotrack.capture.patching import Patches
 
 

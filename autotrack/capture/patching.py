@@ -1,10 +1,7 @@
 """Put observers on functions and methods, and take them off again.
 
-The only module that imports wrapt; `importlib_bootstrap_calls` is the only one that calls an original function. An
-observer is a generator that yields once: up to the ``yield`` it looks at the call, there the original runs, behind it
-the observer looks at the `Outcome`. It may yield a mapping of keyword replacements. Whatever an observer does (raise
-before or after, never yield, yield twice), the original is called exactly once and its value or exception goes to the
-user unchanged.
+The only module that imports wrapt. What happens at a call of an observed function stands in
+`calling_importlib_bootstrap`.
 
 A method that is assigned to a class after the class was made (``Model.fit = fit``, a class decorator) is found at the
 next opportunity: the next observed call of any object whose class inherits it, the next class that is born, the next
@@ -30,8 +27,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 
+from autotrack.capture.calling_importlib_bootstrap import Call, Observer, Outcome, listening_in, observing
 from autotrack.capture.guard import shield
-from autotrack.capture.importlib_bootstrap_calls import Call, Observer, Outcome, observed
 
 if TYPE_CHECKING:
     _BoundBase = wrapt.BoundFunctionWrapper[..., Any]
@@ -171,7 +168,7 @@ class Patches:
             # What Python does not bind on access is no method; what also takes assignments is a property of some kind.
             if raw is _MISSING or kind is MethodWrapper or not hasattr(kind, "__get__") or hasattr(kind, "__set__"):
                 return
-            setattr(owner, name, MethodWrapper(raw, observed(self, observer, always, name if timed else "")))
+            setattr(owner, name, MethodWrapper(raw, self._wrapper(observer, always, name if timed else "")))
             self._changes.append(_MethodChange(owner, name))
 
     def family(self, base: type, methods: Mapping[str, Observer], timed: Collection[str] = ()) -> None:
@@ -192,8 +189,9 @@ class Patches:
 
         def look_again(cls: type) -> None:
             # Whoever made a class may have assigned to it since: class decorators do.
-            while newborn:
-                born_lately = newborn.pop()()
+            lately, newborn[:] = list(newborn), []
+            for reference in lately:
+                born_lately = reference()
                 if born_lately is not None:
                     patch(born_lately)
             patch(cls)
@@ -241,7 +239,7 @@ class Patches:
                 raw = vars(module).get(name, _MISSING)
                 if not isinstance(raw, FunctionType) or raw.__module__ == module.__name__:
                     continue
-                wrapper = FunctionWrapper(raw, observed(self, observer), f"{module.__name__}:{name}")
+                wrapper = FunctionWrapper(raw, self._wrapper(observer), f"{module.__name__}:{name}")
                 originals[id(raw)] = wrapper
                 self._set(module, name, raw, wrapper)
             for holder in _user_modules():
@@ -257,13 +255,8 @@ class Patches:
             if not isinstance(original, FunctionType):
                 return
 
-            @functools.wraps(original)
-            def listening(*args: Any, **kwargs: Any) -> Any:
-                if self.enabled:
-                    with shield(f"listen to {module.__name__}.{name}"):
-                        listener(*args, **kwargs)
-                return original(*args, **kwargs)
-
+            doing = f"listen to {module.__name__}.{name}"
+            listening = functools.wraps(original)(listening_in(self, original, listener, doing))
             self._set(module, name, original, listening)
 
     def undo(self) -> None:
@@ -278,6 +271,9 @@ class Patches:
     def _set(self, holder: Any, name: str, original: Any, ours: Any) -> None:
         setattr(holder, name, ours)
         self._changes.append(_Change(lambda: holder, name, original, ours))
+
+    def _wrapper(self, observer: Observer, always: bool = False, timed: str = "") -> Callable[..., Any]:
+        return observing(self, observer, always, timed)
 
 
 def _only_for(base: type, observer: Observer, look_again: Callable[[type], None]) -> Observer:

@@ -8,7 +8,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar
 
-from autotrack.capture.importlib_bootstrap_calls import Call, Observer, Outcome
+from autotrack.capture.calling_importlib_bootstrap import Call, Observer, Outcome
 from autotrack.capture.patching import Patches
 from autotrack.capture.recorder import Session
 

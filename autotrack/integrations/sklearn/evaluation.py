@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from autotrack.capture.calling_importlib_bootstrap import Call
 from autotrack.capture.guard import shield
-from autotrack.capture.importlib_bootstrap_calls import Call
 from autotrack.capture.names import argument_name
 from autotrack.capture.recorder import RunRecorder
 from autotrack.entities import Dataset

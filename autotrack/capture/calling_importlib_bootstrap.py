@@ -1,8 +1,13 @@
-"""Where a call is observed and its original is called; the frames of this module lie between the user's and theirs.
+"""One call of an observed function: the observer's part before it, the call itself, the observer's part behind it.
 
-The module is named so that those frames go unseen: `warnings` passes over frames of files whose path holds "importlib"
-and "_bootstrap" when it counts a ``stacklevel``. So a warning that a ``fit`` raises for its caller (``stacklevel=2``)
-names the user's line and is filtered by the user's module, with us in between and without.
+The only module that calls an original function. An observer is a generator that yields once: up to the ``yield`` it
+looks at the call, there the original runs, behind it the observer looks at the `Outcome`. It may yield a mapping of
+keyword replacements. Whatever an observer does (raise before or after, never yield, yield twice), the original is
+called exactly once and its value or exception goes to the user unchanged.
+
+The file has its name from Python's ``warnings``: counting ``stacklevel``, it passes over frames of files that have both
+``importlib`` and ``_bootstrap`` in their path. So a warning that a ``fit`` gives with ``stacklevel=2`` names the user's
+line, as it does without us, and not a line of this file.
 """
 
 from __future__ import annotations
@@ -17,6 +22,12 @@ from typing import Any, Protocol
 from autotrack.capture.guard import shield
 from autotrack.capture.scope import quiet
 from autotrack.capture.trace import Node, Trace
+
+
+class Switch(Protocol):
+    """What tells whether observing is on."""
+
+    enabled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +92,16 @@ class Call:
 Observer = Callable[[Call], Generator[Mapping[str, Any] | None, Outcome, None]]
 
 
-class Switch(Protocol):
-    """What is asked on each call whether observers are on."""
+def observing(switch: Switch, observer: Observer, always: bool, timed: str) -> Callable[..., Any]:
+    """The wrapper, as wrapt wants it, that has an observer look at each call.
 
-    enabled: bool
-
-
-def observed(switch: Switch, observer: Observer, always: bool = False, timed: str = "") -> Callable[..., Any]:
-    """The wrapper, as wrapt takes it, that has an observer see each call."""
+    Parameters
+    ----------
+    switch : asked on each call.
+    observer : see above.
+    always : also inside observed calls.
+    timed : the method's name where it is timed inside an observed call that keeps a trace, else empty.
+    """
     names: tuple[str, ...] | None = None
 
     def call(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -105,6 +118,20 @@ def observed(switch: Switch, observer: Observer, always: bool = False, timed: st
         return _observe(observer, seen, always)
 
     return call
+
+
+def listening_in(
+    switch: Switch, original: Callable[..., Any], listener: Callable[..., None], doing: str
+) -> Callable[..., Any]:
+    """A function that tells a listener the arguments of each call, and then calls the original."""
+
+    def listening(*args: Any, **kwargs: Any) -> Any:
+        if switch.enabled:
+            with shield(doing):
+                listener(*args, **kwargs)
+        return original(*args, **kwargs)
+
+    return listening
 
 
 def _timed(node: Node | None, wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
