@@ -276,3 +276,42 @@ def test_a_deprecation_shown_in_the_users_script_alone_is_shown_there(script):
     bare, observed = script(code), script(code, "on")
     assert "DeprecationWarning: old" in bare.stderr
     assert observed.stderr == bare.stderr
+
+
+class WarnsWhenItPredicts(Mean):
+    def predict(self, X):
+        warnings.warn("a prediction", UserWarning, stacklevel=1)
+        return super().predict(X)
+
+
+@pytest.mark.parametrize("action", ["default", "always", "once", "module"])
+def test_a_warning_of_a_prediction_that_we_ask_for_is_not_shown_and_the_users_own_is(store, action):
+    def look():
+        globals().pop("__warningregistry__", None)
+        warnings.onceregistry.clear()
+        shown = []
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter(action)
+            model = WarnsWhenItPredicts().fit(X, y)
+            shown.append(len(caught))
+            model.predict(X)
+            shown.append(len(caught))
+            model.predict(X)
+            shown.append(len(caught))
+        return shown
+
+    bare = look()
+    assert bare[:2] == [0, 1]
+    autotrack.autolog(store=store)
+    assert look() == bare
+    assert runs() == ["WarnsWhenItPredicts"]
+    assert "training_r2_score" in autotrack.get_run("latest").metrics
+
+
+@pytest.mark.allow_swallowed  # the metrics are lost, and that is said
+def test_a_warning_that_is_an_error_by_the_users_filters_costs_the_training_metrics_only(logged):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = WarnsWhenItPredicts().fit(X, y)
+    assert model.mean_ == 4.5
+    assert runs() == ["WarnsWhenItPredicts"]

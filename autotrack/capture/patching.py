@@ -248,7 +248,7 @@ class Patches:
                     if found is not None:
                         self._set(holder, name, value, found)
 
-    def listen(self, module: ModuleType, name: str, listener: Callable[..., None]) -> None:
+    def listen(self, module: ModuleType, name: str, listener: Callable[..., bool]) -> None:
         """Have ``listener`` called with the arguments of every call of a module's function, just before it."""
         with self._lock:
             original = vars(module).get(name)
