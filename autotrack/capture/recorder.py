@@ -81,7 +81,7 @@ class RunRecorder:
         for key, value in metrics.items():
             try:
                 points.append(Metric(text(key), number(value), step, at))
-            except (TypeError, ValueError, OverflowError):
+            except Exception:  # noqa: BLE001 - a value of the user's may raise anything when it is asked
                 continue
         if points:
             self.add(MetricsLogged(self.run_id, tuple(points)))
@@ -297,18 +297,29 @@ def text(value: Any) -> str:
 
 
 def number(value: Any) -> float:
-    """The value as a float: Python and numpy scalars, 0-d arrays, Decimal, Fraction, bool.
+    """The value as a float: Python and numpy scalars, 0-d arrays and tensors of any library, Decimal, Fraction, bool.
 
     Raises
     ------
     TypeError, ValueError, OverflowError
         When it is none of them.
     """
-    if isinstance(value, (str, bytes)):
+    if type(value) is float:
+        return value
+    if isinstance(value, (str, bytes, bytearray)):
         raise TypeError(f"a metric is a number, not the text {value!r}")
     if getattr(value, "ndim", 0) != 0:
         raise TypeError(f"a metric is one number, not an array of shape {value.shape}")
-    return float(value)
+    if isinstance(value, complex) or getattr(getattr(value, "dtype", None), "kind", "") == "c":
+        raise TypeError(f"a metric is a real number, not {value!r}")
+    if hasattr(type(value), "__float__") or hasattr(type(value), "__index__"):
+        return float(value)
+    item = getattr(value, "item", None)
+    if callable(item):  # a 0-d array of a library whose arrays are no floats by themselves
+        inner = item()
+        if isinstance(inner, (int, float)):
+            return float(inner)
+    raise TypeError(f"a metric is a number, not a {type(value).__name__}")
 
 
 def error_text(error: BaseException | str | None) -> str | None:

@@ -71,7 +71,7 @@ class Worker:
         return True
 
     def _run(self) -> None:
-        scope.quiet.set(True)
+        scope.quiet.set(scope.OURS)
         while True:
             with self._changed:
                 self._running = False
@@ -85,7 +85,7 @@ class Worker:
 
 
 def _do(task: Task) -> None:
-    token = scope.quiet.set(True)
+    token = scope.quiet.set(scope.OURS)
     try:
         with shield("finish recording a run in the background"):
             task()

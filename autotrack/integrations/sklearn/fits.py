@@ -13,7 +13,7 @@ from autotrack.capture.sinks import now
 from autotrack.capture.trace import Trace
 from autotrack.entities import SKIPPED, Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
-from autotrack.integrations.sklearn import estimators, inside
+from autotrack.integrations.sklearn import estimators, inside, unsupervised
 from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.plotting import TrainingPlots
@@ -127,6 +127,9 @@ class Fits:
             taken = predict_training_data(
                 call.instance, X, call.argument("y"), call.argument("sample_weight"), params, settings.max_metric_rows
             )
+        with run.attempt("training metrics", "measure the fitted model"):
+            labels = outcome.value if getattr(call.wrapped, "__name__", "") == "fit_predict" else None
+            later.extend(_measure(run, unsupervised.measure(call.instance, X, labels, params)))
         if taken is not None and taken.rows < taken.total:
             run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
         if settings.log_models:
@@ -176,12 +179,23 @@ def _remark(run: RunRecorder, message: str) -> None:
     warn(f"says of the model: {message}")
 
 
+def _measure(run: RunRecorder, found: unsupervised.Measured) -> list[Callable[[], None]]:
+    run.metrics(found.metrics)
+    run.tags(found.tags)
+    for name, values in found.steps.items():
+        for step, value in enumerate(values):
+            run.metrics({name: value}, step=step)
+    later = found.later
+    return [] if later is None else [lambda: run.metrics(later())]
+
+
 def _work_out(run: RunRecorder, taken: TrainingPass | None, plots: TrainingPlots | None, pos_label: Any) -> None:
     metrics: dict[str, float] = {}
     if taken is not None:
         with run.attempt("training metrics", "work out the training metrics"):
             metrics = taken.metrics(pos_label)
             run.metrics(metrics)
+            run.tags(taken.tags(pos_label))
     if plots is not None:
         with run.attempt("training plots", "write the training plots"):
             plots.write(taken, metrics)

@@ -9,6 +9,7 @@ from autotrack.capture.trace import Node, by_key
 from autotrack.integrations.base import Call, Watching
 
 _MARK: Final = "_autotrack_quiet"
+_FOR_US: Final = -1
 
 
 def into_threads(call: Call) -> Watching:
@@ -17,7 +18,7 @@ def into_threads(call: Call) -> Watching:
     if not state:
         yield None
         return
-    mark = state.key() if isinstance(state, Node) else 1
+    mark = state.key() if isinstance(state, Node) else _FOR_US if state is scope.OURS else 1
     yield {"iterable": (_marked(task, mark) for task in call.argument("iterable"))}
 
 
@@ -27,7 +28,7 @@ def in_thread(call: Call) -> Watching:
     if scope.quiet.get() or not mark:
         yield None
         return
-    with scope.quietly(by_key(mark)):
+    with scope.quietly(scope.OURS if mark == _FOR_US else by_key(mark)):
         yield None
 
 
