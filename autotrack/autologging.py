@@ -6,6 +6,7 @@ import atexit
 import importlib
 import os
 import threading
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ from autotrack.capture import guard, scope
 from autotrack.capture.process_end import ProcessEnd
 from autotrack.capture.recorder import Session
 from autotrack.capture.sinks import FolderSink, Sink, StoreSink
+from autotrack.capture.trace import on_warning
 from autotrack.errors import SettingsError, StoreError
 from autotrack.hooks import before_read
 from autotrack.integrations import KNOWN
@@ -73,6 +75,7 @@ def autolog(*, disable: bool = False, **options: Any) -> None:
             _patches = Patches()
         _patches.undo()
         _patches.enabled = True
+        _patches.listen(warnings, "_showwarnmsg", on_warning)
         for name in found.integrations if found.integrations is not None else KNOWN:
             _install_when_imported(name)
 

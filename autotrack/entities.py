@@ -76,6 +76,32 @@ class LoggedModel:
     size: int | None = None
 
 
+SKIPPED: Final = "skipped"
+"""Kind of a note: something was not recorded, and why."""
+WARNING: Final = "warning"
+"""Kind of a note: a library warned during the fit."""
+CHECK: Final = "check"
+"""Kind of a note: a finding about the data that the user should look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence about a run.
+
+    Parameters
+    ----------
+    kind : ``"skipped"``, ``"warning"`` or ``"check"``.
+    subject : what it is about, in a word or two: ``"model"``, ``"ConvergenceWarning"``.
+    message : the sentence.
+    count : how often it happened.
+    """
+
+    kind: str
+    subject: str
+    message: str
+    count: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run as a store gives it back.
@@ -98,6 +124,7 @@ class Run:
     tags: Mapping[str, str] = field(default_factory=dict)
     datasets: tuple[Dataset, ...] = ()
     models: tuple[LoggedModel, ...] = ()
+    notes: tuple[Note, ...] = ()
     process: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     broken: str | None = None

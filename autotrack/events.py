@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from autotrack.entities import DEFAULT_EXPERIMENT, Artifact, Dataset, LoggedModel, Metric
+from autotrack.entities import DEFAULT_EXPERIMENT, Artifact, Dataset, LoggedModel, Metric, Note
 
 FORMAT_VERSION: Final = 1
 
@@ -85,6 +85,15 @@ class ModelLogged:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteLogged:
+    """A sentence about the run. The same kind, subject and message again replaces the earlier note."""
+
+    type: ClassVar[str] = "note_logged"
+    run_id: str
+    note: Note
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The run is over. ``error`` is the traceback or reason of one that did not finish."""
 
@@ -112,6 +121,7 @@ Event = (
     | DatasetLogged
     | ArtifactLogged
     | ModelLogged
+    | NoteLogged
     | RunEnded
     | ProcessDescribed
 )
@@ -168,6 +178,11 @@ def to_json(event: Event) -> dict[str, Any]:
             model = event.model
             data |= {"run_id": event.run_id, "path": model.path, "estimator_class": model.estimator_class}
             data |= {"serialization_format": model.serialization_format, "size": model.size}
+        case NoteLogged():
+            note = event.note
+            data |= {"run_id": event.run_id, "kind": note.kind, "subject": note.subject, "message": note.message}
+            if note.count != 1:
+                data["count"] = note.count
         case RunEnded():
             data |= {"run_id": event.run_id, "status": event.status, "end_time": event.end_time}
             if event.error is not None:
@@ -273,6 +288,11 @@ def _model_logged(data: Mapping[str, Any]) -> Event:
     return ModelLogged(_text(data["run_id"]), model)
 
 
+def _note_logged(data: Mapping[str, Any]) -> Event:
+    note = Note(_text(data["kind"]), _text(data["subject"]), _text(data["message"]), int(data.get("count", 1)))
+    return NoteLogged(_text(data["run_id"]), note)
+
+
 def _run_ended(data: Mapping[str, Any]) -> Event:
     return RunEnded(
         _text(data["run_id"]), _text(data["status"]), int(data["end_time"]), _optional_text(data.get("error"))
@@ -287,6 +307,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "dataset_logged": lambda data: DatasetLogged(_text(data["run_id"]), dataset_from_json(data["dataset"])),
     "artifact_logged": _artifact_logged,
     "model_logged": _model_logged,
+    "note_logged": _note_logged,
     "run_ended": _run_ended,
     "process_described": lambda data: ProcessDescribed(_text(data["process_id"]), dict(data["facts"])),
 }

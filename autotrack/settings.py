@@ -20,6 +20,7 @@ from autotrack.entities import DEFAULT_EXPERIMENT
 from autotrack.errors import SettingsError
 
 FOLDER: Final = ".autotrack"
+SERIALIZATION_FORMATS: Final = ("cloudpickle", "pickle", "skops")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):")
 """As URIs have them, but of two letters or more: one letter and a colon is a drive."""
 
@@ -39,10 +40,16 @@ class Settings:
     log_input_examples : keep the first rows of X beside the model.
     log_datasets : fingerprint X and y (columns, dtypes, shape, missing counts, content digest).
     log_post_training_metrics : record ``score`` and ``sklearn.metrics`` calls made after the fit.
+    log_plots : keep confusion matrix, ROC curve, residuals … of the training data as plot data.
+    max_tuning_runs : so many of a search's best candidates become child runs; ``None`` for all of them.
     max_metric_rows : at most so many training rows are predicted for the training metrics.
     pos_label : the positive class of binary precision, recall and F1; ``None`` for weighted averages.
     extra_tags : tags set on every run.
+    registered_model_name : the name under which every run's model is registered; ``None`` for no registration.
+    serialization_format : how models are written: ``"cloudpickle"``, ``"pickle"`` or ``"skops"``.
+    exclusive : record nothing of fits inside a run that was opened by hand.
     integrations : names of the libraries to observe; ``None`` for all that are known.
+    progress : show a bar on stderr during long searches; ``None`` for in a terminal or notebook.
     silent : print no message and log no warning of our own. Yours are never touched.
     """
 
@@ -53,10 +60,16 @@ class Settings:
     log_input_examples: bool = False
     log_datasets: bool = True
     log_post_training_metrics: bool = True
+    log_plots: bool = True
+    max_tuning_runs: int | None = 5
     max_metric_rows: int = 100_000
     pos_label: str | int | None = None
     extra_tags: Mapping[str, str] = field(default_factory=dict)
+    registered_model_name: str | None = None
+    serialization_format: str = "cloudpickle"
+    exclusive: bool = False
     integrations: tuple[str, ...] | None = None
+    progress: bool | None = None
     silent: bool = False
 
 
@@ -65,12 +78,7 @@ OPTIONS: Final = tuple(option.name for option in fields(Settings))
 _MLFLOW_ONLY: Final = frozenset(
     {
         "disable_for_unsupported_versions",
-        "exclusive",
         "log_metrics",
-        "log_plots",
-        "max_tuning_runs",
-        "registered_model_name",
-        "serialization_format",
     }
 )
 
@@ -209,6 +217,18 @@ def _convert(name: str, value: Any, where: str) -> Any:
             return value
         case "max_metric_rows":
             return _count(value, where)
+        case "max_tuning_runs":
+            return None if _is_none(value) else _count(value, where, least=0)
+        case "progress":
+            return None if _is_none(value) else _switch(value, where)
+        case "registered_model_name":
+            if value is not None and (not isinstance(value, str) or not value.strip()):
+                raise SettingsError(f"{where}={value!r}: a registered model needs a name")
+            return value
+        case "serialization_format":
+            if value not in SERIALIZATION_FORMATS:
+                raise SettingsError(f"{where}={value!r}: expected one of {', '.join(SERIALIZATION_FORMATS)}")
+            return value
         case "pos_label":
             if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
                 raise SettingsError(f"{where}={value!r}: a class label is a string or an integer")
@@ -232,13 +252,18 @@ def _switch(value: Any, where: str) -> bool:
     raise SettingsError(f"{where}={value!r}: expected true or false")
 
 
-def _count(value: Any, where: str) -> int:
+def _is_none(value: Any) -> bool:
+    # Environment variables and TOML have no None.
+    return value is None or (isinstance(value, str) and value.strip().lower() in ("none", ""))
+
+
+def _count(value: Any, where: str, least: int = 1) -> int:
     try:
         number = int(value)
-        if isinstance(value, bool) or number != float(value) or number < 1:
+        if isinstance(value, bool) or number != float(value) or number < least:
             raise ValueError
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"{where}={value!r}: expected a whole number from 1 up") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SettingsError(f"{where}={value!r}: expected a whole number from {least} up") from error
     return number
 
 

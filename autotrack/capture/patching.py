@@ -11,13 +11,14 @@ patched; a name that a user's function keeps in a default argument or closure ke
 
 from __future__ import annotations
 
+import functools
 import inspect
 import pkgutil
 import sys
 import sysconfig
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,7 @@ import wrapt
 
 from autotrack.capture.guard import shield
 from autotrack.capture.scope import quiet
+from autotrack.capture.trace import Node, Trace
 
 if TYPE_CHECKING:
     _BoundBase = wrapt.BoundFunctionWrapper[..., Any]
@@ -54,9 +56,10 @@ class Call:
     args, kwargs : as the caller gave them.
     names : the positional parameters, without ``self``.
     frame : the caller's frame; valid up to the ``yield`` only.
+    trace : what an observer sets, before it yields, to have the fits inside the call timed.
     """
 
-    __slots__ = ("args", "frame", "instance", "kwargs", "names", "wrapped")
+    __slots__ = ("args", "frame", "instance", "kwargs", "names", "trace", "wrapped")
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class Call:
         self.kwargs = kwargs
         self.frame = frame
         self.names = names
+        self.trace: Trace | None = None
 
     def argument(self, name: str, default: Any = None) -> Any:
         """The value given for a parameter, by keyword or by position."""
@@ -214,19 +218,23 @@ class Patches:
 
         wrapt.register_post_import_hook(hook, module)
 
-    def method(self, owner: type, name: str, observer: Observer, *, always: bool = False) -> None:
-        """Observe a method that stands in ``vars(owner)``; others and those observed already are left alone."""
+    def method(self, owner: type, name: str, observer: Observer, *, always: bool = False, timed: bool = False) -> None:
+        """Observe a method that stands in ``vars(owner)``; others and those observed already are left alone.
+
+        ``always`` observes it inside observed calls too; ``timed`` notes there how long it takes (see `Call.trace`).
+        """
         with self._lock:
             raw = vars(owner).get(name, _MISSING)
             if raw is _MISSING or isinstance(raw, (MethodWrapper, property, type)):
                 return
-            setattr(owner, name, MethodWrapper(raw, self._wrapper(observer, always)))
+            setattr(owner, name, MethodWrapper(raw, self._wrapper(observer, always, name if timed else "")))
             self._changes.append(_MethodChange(owner, name))
 
-    def family(self, base: type, methods: Mapping[str, Observer]) -> None:
+    def family(self, base: type, methods: Mapping[str, Observer], timed: Collection[str] = ()) -> None:
         """Observe methods of a class and all its subclasses, those yet to be defined too, with what they inherit.
 
-        A method that comes from a mixin is observed in the mixin, for instances of ``base`` only.
+        A method that comes from a mixin is observed in the mixin, for instances of ``base`` only. Those named in
+        ``timed`` are timed inside observed calls.
         """
         observers = {name: _only_for(base, observer) for name, observer in methods.items()}
         seen: weakref.WeakSet[type] = weakref.WeakSet()
@@ -236,7 +244,7 @@ class Patches:
                 if part is not object and part not in seen:
                     seen.add(part)
                     for name, observer in observers.items():
-                        self.method(part, name, observer)
+                        self.method(part, name, observer, timed=name in timed)
 
         known: set[type] = set()
         stack = [base]
@@ -279,7 +287,7 @@ class Patches:
                 raw = vars(module).get(name, _MISSING)
                 if not isinstance(raw, FunctionType) or raw.__module__ == module.__name__:
                     continue
-                wrapper = FunctionWrapper(raw, self._wrapper(observer, False), f"{module.__name__}:{name}")
+                wrapper = FunctionWrapper(raw, self._wrapper(observer), f"{module.__name__}:{name}")
                 originals[id(raw)] = wrapper
                 self._set(module, name, raw, wrapper)
             for holder in _user_modules():
@@ -287,6 +295,22 @@ class Patches:
                     found = originals.get(id(value))
                     if found is not None:
                         self._set(holder, name, value, found)
+
+    def listen(self, module: ModuleType, name: str, listener: Callable[..., None]) -> None:
+        """Have ``listener`` called with the arguments of every call of a module's function, just before it."""
+        with self._lock:
+            original = vars(module).get(name)
+            if not isinstance(original, FunctionType):
+                return
+
+            @functools.wraps(original)
+            def listening(*args: Any, **kwargs: Any) -> Any:
+                if self.enabled:
+                    with shield(f"listen to {module.__name__}.{name}"):
+                        listener(*args, **kwargs)
+                return original(*args, **kwargs)
+
+            self._set(module, name, original, listening)
 
     def undo(self) -> None:
         """Put back the very objects that were there, newest change first."""
@@ -301,12 +325,16 @@ class Patches:
         setattr(holder, name, ours)
         self._changes.append(_Change(lambda: holder, name, original, ours))
 
-    def _wrapper(self, observer: Observer, always: bool) -> Callable[..., Any]:
+    def _wrapper(self, observer: Observer, always: bool = False, timed: str = "") -> Callable[..., Any]:
         names: tuple[str, ...] | None = None
 
         def call(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             nonlocal names
-            if not self.enabled or (quiet.get() and not always):
+            if not self.enabled:
+                return wrapped(*args, **kwargs)
+            if (outer := quiet.get()) and not always:
+                if timed and type(outer) is Node:
+                    return _timed(outer.child(instance, timed), wrapped, args, kwargs)
                 return wrapped(*args, **kwargs)
             if names is None:
                 names = _parameter_names(wrapped)
@@ -314,6 +342,18 @@ class Patches:
             return _observe(observer, seen, always)
 
         return call
+
+
+def _timed(node: Node | None, wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Time the one call of the original inside an observed one; without a node it goes straight through."""
+    if node is None:
+        return wrapped(*args, **kwargs)
+    token = quiet.set(node)
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        node.stop()
+        quiet.reset(token)
 
 
 def _observe(observer: Observer, call: Call, always: bool) -> Any:
@@ -329,11 +369,16 @@ def _observe(observer: Observer, call: Call, always: bool) -> Any:
                 args, kwargs = _replace(call, replaced)
         # The caller's frame holds all its variables: keeping it would keep them alive.
         call.frame = None
+        inside = quiet.set(call.trace.root) if call.trace is not None else None
         try:
             value = wrapped(*args, **kwargs)
         except BaseException as error:
+            if inside is not None:
+                quiet.reset(inside)
             _resume(watching, Outcome(error=error))
             raise
+        if inside is not None:
+            quiet.reset(inside)
         _resume(watching, Outcome(value=value))
         return value
     finally:

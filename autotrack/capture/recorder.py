@@ -8,18 +8,20 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 from autotrack.capture import environment, guard, scope
 from autotrack.capture.sinks import Sink, now, write_file
 from autotrack.capture.worker import Worker
-from autotrack.entities import FAILED, FINISHED, KILLED, Artifact, Dataset, LoggedModel, Metric
+from autotrack.entities import FAILED, FINISHED, KILLED, SKIPPED, Artifact, Dataset, LoggedModel, Metric, Note
 from autotrack.events import (
     ArtifactLogged,
     DatasetLogged,
     Event,
     MetricsLogged,
     ModelLogged,
+    NoteLogged,
     ParamsLogged,
     ProcessDescribed,
     RunEnded,
@@ -123,6 +125,14 @@ class RunRecorder:
         """Gather that a model folder now stands among the run's artifacts."""
         self.add(ModelLogged(self.run_id, model))
 
+    def note(self, kind: str, subject: str, message: str, count: int = 1) -> None:
+        """Gather a sentence about the run; ``kind`` is one of those in `autotrack.entities`."""
+        self.add(NoteLogged(self.run_id, Note(kind, subject, message, count)))
+
+    def attempt(self, subject: str, doing: str) -> guard.shield:
+        """A shield whose failure also stands in the run's report: ``subject`` was not recorded, and why."""
+        return _Attempt(self, subject, doing)
+
     def end(self, status: str, error: BaseException | str | None = None) -> None:
         """End the run, once, and flush. A forked child never ends its parent's run."""
         with self._lock:
@@ -148,6 +158,20 @@ class RunRecorder:
             events, self._events = self._events, []
             if events:
                 self.sink.append(events)
+
+
+class _Attempt(guard.shield):
+    __slots__ = ("_run", "_subject")
+
+    def __init__(self, run: RunRecorder, subject: str, doing: str) -> None:
+        super().__init__(doing)
+        self._run = run
+        self._subject = subject
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> bool:
+        if isinstance(error, Exception):
+            self._run.note(SKIPPED, self._subject, f"could not {self.doing}: {type(error).__name__}: {text(error)}")
+        return super().__exit__(kind, error, tb)
 
 
 class Session:

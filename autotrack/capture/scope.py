@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from autotrack.capture.recorder import RunRecorder
+    from autotrack.capture.trace import Node
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-quiet: ContextVar[bool] = ContextVar("autotrack_quiet", default=False)
-"""True inside an observed call (observations do not nest), inside `disabled` and in our own threads."""
+quiet: ContextVar[bool | Node] = ContextVar("autotrack_quiet", default=False)
+"""True inside an observed call (observations do not nest), inside `disabled` and in our own threads.
+
+Inside a fit that keeps a trace it is the trace's `Node` for the innermost fit, which is as good as true.
+"""
 
 active_run: ContextVar[RunRecorder | None] = ContextVar("autotrack_active_run", default=None)
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
-    """Nothing inside is observed."""
-    token = quiet.set(True)
+def quietly(node: Node | bool = True) -> Iterator[None]:
+    """Nothing inside is observed; with a ``node`` the fits inside are timed below it."""
+    token = quiet.set(node)
     try:
         yield
     finally:
@@ -47,7 +51,7 @@ class disabled(ContextDecorator):  # noqa: N801 - reads like the built-in contex
 
     def __init__(self) -> None:
         # A stack per context: one object used as a decorator is entered by many threads and tasks at once.
-        self._tokens: ContextVar[tuple[Token[bool], ...]] = ContextVar("autotrack_disabled_tokens", default=())
+        self._tokens: ContextVar[tuple[Token[bool | Node], ...]] = ContextVar("autotrack_disabled_tokens", default=())
 
     def __enter__(self) -> disabled:
         self._tokens.set((*self._tokens.get(), quiet.set(True)))

@@ -61,6 +61,7 @@ def _print(run: RunView) -> None:
     _section(console, "Data", _datasets(run.datasets))
     _section(console, "Models", ((model.path, _model(model)) for model in run.models))
     _artifacts(console, run)
+    _section(console, "Capture report", run.capture_report.lines())
     _section(console, "Environment", _environment(run.environment))
     _children(console, run)
     if run.error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -30,11 +30,15 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The same methods of a class and of all its subclasses, those yet to be defined too."""
+    """The same methods of a class and of all its subclasses, those yet to be defined too.
+
+    Those named in ``timed`` are timed when they are called inside an observed call that keeps a trace.
+    """
 
     module: str
     base: str
     observers: Mapping[str, str]
+    timed: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Integration:
                     for name, observer in self._observers(target.observers).items():
                         patches.method(owner, name, observer, always=target.always)
             case Family():
-                patches.family(getattr(module, target.base), self._observers(target.observers))
+                patches.family(getattr(module, target.base), self._observers(target.observers), target.timed)
             case Functions():
                 names = target.names if target.names is not None else getattr(module, "__all__", ())
                 patches.functions(

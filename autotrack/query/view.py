@@ -7,9 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from autotrack.entities import Artifact, Dataset, LoggedModel, Metric, Run
+from autotrack.entities import Artifact, Dataset, LoggedModel, Metric, Note, Run
 from autotrack.events import dataset_to_json, number_to_json
 from autotrack.query import text
+from autotrack.query.report import CaptureReport, capture_report
 from autotrack.stores.base import Store
 
 
@@ -85,6 +86,16 @@ class RunView:
     def models(self) -> list[LoggedModel]:
         """The models among the artifacts; `model` loads one."""
         return list(self._run.models)
+
+    @property
+    def notes(self) -> list[Note]:
+        """Sentences about the run, in the order in which they came up; `capture_report` sorts them."""
+        return list(self._run.notes)
+
+    @property
+    def capture_report(self) -> CaptureReport:
+        """What was captured, what was skipped and why, what was warned of, what looked wrong in the data."""
+        return capture_report(self._run)
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -165,6 +176,7 @@ class RunView:
                 {"path": artifact.path, "size": artifact.size, "digest": artifact.digest}
                 for artifact in self.artifact_files()
             ],
+            "capture_report": capture_report(run).to_dict(),
             "environment": dict(run.process),
         }
 

@@ -22,6 +22,7 @@ from autotrack.events import (
     Event,
     MetricsLogged,
     ModelLogged,
+    NoteLogged,
     ParamsLogged,
     ProcessDescribed,
     RunEnded,
@@ -34,7 +35,7 @@ from autotrack.stores import sql
 from autotrack.stores.expressions import param_number
 from autotrack.stores.sql import Bound, encode
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_SECONDS: Final = 60
 _DAMAGE_LENGTH: Final = 1000
 _PROBLEMS_PER_FILE: Final = 100
@@ -83,6 +84,9 @@ CREATE TABLE artifacts (
 CREATE TABLE models (
     run INTEGER, path TEXT, estimator_class TEXT NOT NULL, serialization_format TEXT NOT NULL, size INTEGER,
     journal INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (run, path)) WITHOUT ROWID;
+CREATE TABLE notes (
+    run INTEGER, kind TEXT, subject TEXT, message TEXT, count INTEGER NOT NULL, journal INTEGER NOT NULL,
+    number INTEGER NOT NULL, PRIMARY KEY (run, kind, subject, message)) WITHOUT ROWID;
 CREATE TABLE facts (
     process_id TEXT, key TEXT, value TEXT NOT NULL, text TEXT, journal INTEGER NOT NULL, PRIMARY KEY (process_id, key)
 ) WITHOUT ROWID;
@@ -109,6 +113,7 @@ _TAG: Final = _upsert("tags", "run key", "value")
 _DATASET: Final = _upsert("datasets", "run name context", "digest body number")
 _ARTIFACT: Final = _upsert("artifacts", "run path", "size digest")
 _MODEL: Final = _upsert("models", "run path", "estimator_class serialization_format size number")
+_NOTE: Final = _upsert("notes", "run kind subject message", "count number")
 _FACT: Final = _upsert("facts", "process_id key", "value text")
 _METRIC: Final = (
     "INSERT INTO metrics (run, key, value, step, timestamp, journal) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
@@ -370,6 +375,10 @@ class _Place:
                 model = event.model
                 texts_of_model = encode(model.path), encode(model.estimator_class), encode(model.serialization_format)
                 execute(_MODEL, (run, *texts_of_model, clamp_optional(model.size), number, journal))
+            case NoteLogged():
+                note = event.note
+                texts_of_note = encode(note.kind), encode(note.subject), encode(note.message)
+                execute(_NOTE, (run, *texts_of_note, clamp(note.count), number, journal))
             case RunEnded():
                 self._ended(run, number, event)
 

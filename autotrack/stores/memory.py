@@ -19,6 +19,7 @@ from autotrack.entities import (
     Artifact,
     Experiment,
     Metric,
+    Note,
     Run,
 )
 from autotrack.entities import experiment_id as id_of_experiment
@@ -30,6 +31,7 @@ from autotrack.events import (
     Event,
     MetricsLogged,
     ModelLogged,
+    NoteLogged,
     ParamsLogged,
     ProcessDescribed,
     RunEnded,
@@ -73,6 +75,7 @@ class _Run:
     datasets: _Latest = field(default_factory=_Latest)
     artifacts: _Latest = field(default_factory=_Latest)
     models: _Latest = field(default_factory=_Latest)
+    notes: _Latest = field(default_factory=_Latest)
     points: dict[str, list[tuple[tuple[int, int, _Place, int], Metric]]] = field(default_factory=dict)
 
 
@@ -256,6 +259,7 @@ class MemoryStore:
             tags=run.tags.sorted_by_key(),
             datasets=run.datasets.in_order(),
             models=run.models.in_order(),
+            notes=run.notes.in_order(),
             process=self._state.facts.get(process_id, _Latest()).sorted_by_key(),
             error=end.error if end is not None else None,
             broken="its start is not recorded" if start is None else None,
@@ -290,6 +294,9 @@ def _fold(state: _State, place: _Place, event: Event) -> None:
             run.artifacts.put(artifact.path, place, artifact)
         case ModelLogged(_, model):
             run.models.put(model.path, place, model)
+        case NoteLogged(_, note):
+            kept_note = Note(note.kind, note.subject, note.message, _clamp(note.count))
+            run.notes.put((note.kind, note.subject, note.message), place, kept_note)
 
 
 def _put_all(latest: _Latest, place: _Place, texts: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from autotrack.entities import Artifact, Dataset, Experiment, LoggedModel, Metric, Run
+from autotrack.entities import Artifact, Dataset, Experiment, LoggedModel, Metric, Note, Run
 from autotrack.events import dataset_from_json
 from autotrack.stores.sql import BROKEN, NEWEST_FIRST, Bound, decode, encode
 
@@ -45,6 +45,9 @@ def runs(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Run]:
         columns = "path, estimator_class, serialization_format, size"
         for run, path, estimator_class, form, size in _logged(connection, "models", columns, chunk):
             models[run].append(LoggedModel(decode(path), decode(estimator_class), decode(form), size))
+        notes: dict[int, list[Note]] = {key: [] for key in chunk}
+        for run, kind, subject, message, count in _logged(connection, "notes", "kind, subject, message, count", chunk):
+            notes[run].append(Note(decode(kind), decode(subject), decode(message), count))
         for key, run_id, name, experiment, status, start_time, end_time, parent, process, error, broken in _of(
             connection, _RUN, chunk, "id"
         ):
@@ -64,6 +67,7 @@ def runs(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Run]:
                 tags=tags[key],
                 datasets=tuple(datasets[key]),
                 models=tuple(models[key]),
+                notes=tuple(notes[key]),
                 process=dict(facts[process]),
                 error=None if error is None else decode(error),
                 broken=broken,

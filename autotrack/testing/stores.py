@@ -17,6 +17,7 @@ from autotrack.entities import (
     Dataset,
     LoggedModel,
     Metric,
+    Note,
     Run,
     experiment_id,
 )
@@ -28,6 +29,7 @@ from autotrack.events import (
     Event,
     MetricsLogged,
     ModelLogged,
+    NoteLogged,
     ParamsLogged,
     ProcessDescribed,
     RunEnded,
@@ -76,6 +78,7 @@ class StoreContract:
             "x", "train", "DataFrame", "sha256:1", (3, None), ({"name": "a", "missing": 1},), {"mean": 0.5}
         )
         model = LoggedModel("model", "sklearn.linear_model.ElasticNet", "cloudpickle", 12)
+        note = Note("warning", "ConvergenceWarning", "did not converge", 2)
         store.apply(
             Journal().entries(
                 ProcessDescribed("p", {"user": "me", "packages": {"numpy": "2"}, "arguments": ["a", 1, None]}),
@@ -85,6 +88,7 @@ class StoreContract:
                 MetricsLogged(run_id, (Metric("rmse", 0.5, 0, 1500), Metric("r2", -1.0, 0, 1500))),
                 DatasetLogged(run_id, dataset),
                 ModelLogged(run_id, model),
+                NoteLogged(run_id, note),
                 RunEnded(run_id, FINISHED, 3000),
             )
         )
@@ -103,6 +107,7 @@ class StoreContract:
             tags={"owner": "me"},
             datasets=(dataset,),
             models=(model,),
+            notes=(note,),
             process={"user": "me", "packages": {"numpy": "2"}, "arguments": ["a", 1, None]},
         )
         assert run.duration == 2.0
@@ -131,10 +136,12 @@ class StoreContract:
             *(DatasetLogged(run_id, dataset) for dataset in (first, other, second)),
             *(ModelLogged(run_id, LoggedModel("model", text)) for text in ("old", "new")),
             *(ArtifactLogged(run_id, Artifact("f.txt", size)) for size in (1, 2)),
+            *(NoteLogged(run_id, Note("warning", "w", text, count)) for text in "ab" for count in (1, 2)),
         )
         assert (run.params, run.tags) == ({"a": "2", "b": "1"}, {"t": "2"})
         assert {(dataset.context, dataset.digest) for dataset in run.datasets} == {("train", "2"), ("eval", "1")}
         assert run.models == (LoggedModel("model", "new"),)
+        assert run.notes == (Note("warning", "w", "a", 2), Note("warning", "w", "b", 2))
         assert Artifact("f.txt", 2) in store.artifacts(run_id)
 
     def test_facts_of_a_process_join_and_reach_its_runs(self, store: Store) -> None:
@@ -160,12 +167,14 @@ class StoreContract:
                 MetricsLogged(run_id, (Metric(key, 1.0),)),
                 DatasetLogged(run_id, Dataset(odd, odd, odd, odd, (1,), ({"name": odd},), {key: odd})),
                 ModelLogged(run_id, LoggedModel(key, odd, odd)),
+                NoteLogged(run_id, Note(odd, odd, odd)),
                 RunEnded(run_id, FAILED, 1_700_000_000_001, odd),
             )
             assert (run.name, run.experiment, run.process_id, run.error) == (odd, key, odd, odd)
             assert (run.params, run.tags, run.metrics, run.process) == ({key: odd}, {key: odd}, {key: 1.0}, {key: odd})
             assert run.datasets == (Dataset(odd, odd, odd, odd, (1,), ({"name": odd},), {key: odd}),)
             assert run.models == (LoggedModel(key, odd, odd),)
+            assert run.notes == (Note(odd, odd, odd),)
             assert store.metric_history(run_id, key) == [Metric(key, 1.0)]
             assert run in store.search_runs(experiment=key)
             assert key in [experiment.name for experiment in store.experiments()]

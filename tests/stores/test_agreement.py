@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autotrack.entities import Artifact, Dataset, LoggedModel, Metric
+from autotrack.entities import Artifact, Dataset, LoggedModel, Metric, Note
 from autotrack.events import (
     ArtifactLogged,
     DatasetLogged,
@@ -16,6 +16,7 @@ from autotrack.events import (
     Event,
     MetricsLogged,
     ModelLogged,
+    NoteLogged,
     ParamsLogged,
     ProcessDescribed,
     RunEnded,
@@ -45,6 +46,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(DatasetLogged, RUNS, DATASETS),
     st.builds(ArtifactLogged, RUNS, st.builds(Artifact, st.sampled_from(["f", "d/f", "../f"]), st.integers(0, 9))),
     st.builds(ModelLogged, RUNS, st.builds(LoggedModel, KEYS, TEXTS)),
+    st.builds(NoteLogged, RUNS, st.builds(Note, KEYS, TEXTS, TEXTS, st.integers(1, 3))),
     st.builds(RunEnded, RUNS, st.sampled_from(["FINISHED", "FAILED"]), TIMES, st.one_of(st.none(), TEXTS)),
     st.builds(ProcessDescribed, st.sampled_from(["", "p"]), FACTS),
 )
