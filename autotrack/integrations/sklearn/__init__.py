@@ -39,6 +39,8 @@ class Sklearn(Integration):
         Functions(
             "sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")
         ),
+        Method("sklearn.metrics._scorer", "_BaseScorer", {"__call__": "scorer"}),
+        Method("sklearn.metrics._scorer", "_MultimetricScorer", {"__call__": "scorer"}),
         # Their inner fits are no runs.
         Functions(
             "sklearn.model_selection",
@@ -80,6 +82,9 @@ class Sklearn(Integration):
 
     def metric(self, call: Call) -> Watching:
         yield from self.after_fit.metric(call)
+
+    def scorer(self, call: Call) -> Watching:
+        yield from self.after_fit.scorer(call)
 
     def straight_through(self, call: Call) -> Watching:
         """Nothing is recorded, and nothing inside is observed."""
