@@ -15,6 +15,7 @@ from autotrack.integrations.base import Call, Outcome, Watching
 from autotrack.integrations.sklearn import estimators, inside
 from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name
 from autotrack.integrations.sklearn.memory import Memory
+from autotrack.integrations.sklearn.plotting import TrainingPlots
 from autotrack.integrations.sklearn.predictions import Origin
 from autotrack.integrations.sklearn.training import TrainingPass, predict_training_data
 
@@ -129,11 +130,11 @@ class Fits:
             run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
         if settings.log_models:
             self._write_model(run, call.instance, X, taken, dataset)
-        if taken is not None:
-            if taken.is_small:
-                _work_out(run, taken, settings.pos_label)
-            else:
-                later.append(lambda: _work_out(run, taken, settings.pos_label))
+        plots = TrainingPlots(run, call.instance, X, settings.pos_label) if settings.log_plots else None
+        if taken is None or taken.is_small:
+            _work_out(run, taken, plots, settings.pos_label)
+        else:
+            later.append(lambda: _work_out(run, taken, plots, settings.pos_label))
         return later
 
     def _write_model(
@@ -166,9 +167,15 @@ class Fits:
             )
 
 
-def _work_out(run: RunRecorder, taken: TrainingPass, pos_label: Any) -> None:
-    with run.attempt("training metrics", "work out the training metrics"):
-        run.metrics(taken.metrics(pos_label))
+def _work_out(run: RunRecorder, taken: TrainingPass | None, plots: TrainingPlots | None, pos_label: Any) -> None:
+    metrics: dict[str, float] = {}
+    if taken is not None:
+        with run.attempt("training metrics", "work out the training metrics"):
+            metrics = taken.metrics(pos_label)
+            run.metrics(metrics)
+    if plots is not None:
+        with run.attempt("training plots", "write the training plots"):
+            plots.write(taken, metrics)
 
 
 def _write_trace(run: RunRecorder, trace: Trace) -> None:
