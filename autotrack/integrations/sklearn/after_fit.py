@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from autotrack.capture.guard import shield
 from autotrack.integrations.base import Call, Watching
 from autotrack.integrations.sklearn import results, scorers
 from autotrack.integrations.sklearn.evaluation import command, data_of, given, input_name, is_number
 from autotrack.integrations.sklearn.memory import Memory
-from autotrack.integrations.sklearn.predictions import Origin, Unknown
-
-_TRUE: Final = frozenset({"y_true", "labels_true"})
-"""The first parameter of what compares true values with predicted ones, which are the second."""
+from autotrack.integrations.sklearn.predictions import TRUE, Origin, Unknown
 
 
 class AfterFit:
@@ -71,7 +66,7 @@ class AfterFit:
         """A function of ``sklearn.metrics`` called on a prediction that is recognised."""
         name, called, origin = call.wrapped.__name__, "", None
         if self._memory.session.settings.log_post_training_metrics:
-            origin = self._recognise(call)
+            origin = self._memory.predictions.recognise(call.names, given(call))
             if isinstance(origin, Origin) or self._is_noted(name):
                 called = command(call, name)
         outcome = yield None
@@ -86,14 +81,6 @@ class AfterFit:
             self._memory.predictions.derived(outcome.value, origin)
             results.record(call, name, outcome.value, origin, called)
 
-    def _recognise(self, call: Call) -> Origin | Unknown:
-        arguments = [(name, value) for name, value in given(call) if _may_be_prediction(value)]
-        second = call.names[1] if len(call.names) > 1 and (call.names[0] in _TRUE or call.names[0] == "X") else ""
-        return self._memory.predictions.origin(
-            [value for _, value in arguments],
-            [value for name, value in arguments if name == second or (name.startswith("y_") and name not in _TRUE)],
-        )
-
     def _is_noted(self, name: str = "") -> bool:
         """Whether there is a run to tell that a metric was not recorded."""
         return self._memory.session.settings.log_post_training_metrics and self._memory.reports.wants(name)
@@ -104,8 +91,4 @@ class AfterFit:
 
 def _compares(call: Call) -> bool:
     """Whether the function takes predictions at all: distances and kernels take any data."""
-    return bool(call.names) and (call.names[0] in _TRUE or "labels" in call.names[1:2] or call.names[0] == "x")
-
-
-def _may_be_prediction(value: Any) -> bool:
-    return value is not None and not isinstance(value, (str, bytes, int, float, bool))
+    return bool(call.names) and (call.names[0] in TRUE or "labels" in call.names[1:2] or call.names[0] == "x")

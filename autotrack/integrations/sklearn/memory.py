@@ -20,6 +20,7 @@ class Memory:
     session : the process's.
     fitted : estimator → `FittedRun`.
     predictions : the predictions seen lately.
+    displays : figure-drawing object → `Origin`.
     reports : what the latest run is told that was not recorded.
     """
 
@@ -27,6 +28,7 @@ class Memory:
         self.session = session
         self.fitted = Links()
         self.predictions = Predictions()
+        self.displays = Links()
         self.reports = Reports(session)
 
     def fitted_run(self, estimator: Any) -> FittedRun | None:
@@ -36,10 +38,18 @@ class Memory:
         found: FittedRun | None = self.fitted.get(estimator)
         return found
 
+    def link(self, estimator: Any, fitted: FittedRun | None) -> None:
+        """Link an estimator to its run, or to none after a fit that failed; a search's best estimator with it."""
+        self.fitted.set(estimator, fitted)
+        best = getattr(estimator, "__dict__", {}).get("best_estimator_")
+        if best is not None:
+            self.fitted.set(best, fitted)
+
     def clear(self) -> None:
         """Forget everything."""
         self.fitted.clear()
         self.predictions.clear()
+        self.displays.clear()
         self.reports.clear()
 
 

@@ -22,6 +22,11 @@ _HELD_BYTES: Final = 32 << 20
 _MOST_COLUMNS: Final = 100
 """So many columns of probabilities are compared with a copy of one."""
 
+TRUE: Final = frozenset({"y_true", "labels_true"})
+"""The first parameter of what compares true values with predicted ones, which are the second."""
+
+_SCALARS: Final = (str, bytes, int, float, type(None))
+
 Array = np.ndarray[Any, Any]
 Bounds = tuple[int, int]
 
@@ -118,6 +123,21 @@ class Predictions:
                 if equal is not NO_PREDICTION:
                     return equal
         return NO_PREDICTION
+
+    def recognise(self, names: Sequence[str], given: Sequence[tuple[str, Any]]) -> Origin | Unknown:
+        """The origin of the prediction that a function of ``sklearn.metrics`` was called on.
+
+        Parameters
+        ----------
+        names : the function's positional parameters.
+        given : the arguments with their names.
+        """
+        arguments = [(name, value) for name, value in given if not isinstance(value, _SCALARS)]
+        second = names[1] if len(names) > 1 and (names[0] in TRUE or names[0] == "X") else ""
+        return self.origin(
+            [value for _, value in arguments],
+            [value for name, value in arguments if name == second or (name.startswith("y_") and name not in TRUE)],
+        )
 
     def clear(self) -> None:
         """Forget everything."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from autotrack.capture.names import argument_name
 from autotrack.integrations.base import Call
 from autotrack.integrations.sklearn.evaluation import given, shown
+
+CLASSES: Final = ("_BaseScorer", "_MultimetricScorer", "_PassthroughScorer")
+"""What scikit-learn's functions for scorers give back, in ``sklearn.metrics._scorer``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,11 @@ def data_name(call: Call) -> str | None:
 
 def _score(call: Call, scorer: Any, key: str | None) -> Score:
     function = getattr(scorer, "_score_func", None)
+    if function is None and hasattr(scorer, "_estimator"):  # it passes on to the estimator's own score
+        cls = type(_arguments(call).get("estimator")).__name__
+        X, y = data(call)
+        arguments = f"X={data_name(call) or shown(X)}" + ("" if y is None else f", y={_y_name(call, y)}")
+        return Score(f"{cls}_score", f"{cls}.score({arguments})", 1, key)
     name = _name_of(function if function is not None else key)
     y = data(call)[1]
     parts = [f"y_true={_y_name(call, y)}", "y_pred=y_pred"]
