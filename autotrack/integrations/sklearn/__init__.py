@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from autotrack.capture.recorder import Session
 from autotrack.integrations.base import Call, Family, Functions, Integration, Method, Target, Watching
-from autotrack.integrations.sklearn import threads
+from autotrack.integrations.sklearn import displays, scorers, threads
 from autotrack.integrations.sklearn.after_fit import AfterFit
+from autotrack.integrations.sklearn.displays import Displays
 from autotrack.integrations.sklearn.fits import Fits
 from autotrack.integrations.sklearn.memory import Memory
 
@@ -39,6 +40,9 @@ class Sklearn(Integration):
         Functions(
             "sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")
         ),
+        Functions("sklearn.metrics.cluster", "metric"),
+        *(Method("sklearn.metrics._scorer", cls, {"__call__": "scorer"}) for cls in scorers.CLASSES),
+        *displays.TARGETS,
         # Their inner fits are no runs.
         Functions(
             "sklearn.model_selection",
@@ -62,6 +66,7 @@ class Sklearn(Integration):
         self.memory = Memory(session)
         self.fits = Fits(self.memory)
         self.after_fit = AfterFit(self.memory)
+        self.displays = Displays(self.memory)
 
     def reset(self) -> None:
         self.memory.clear()
@@ -80,6 +85,15 @@ class Sklearn(Integration):
 
     def metric(self, call: Call) -> Watching:
         yield from self.after_fit.metric(call)
+
+    def scorer(self, call: Call) -> Watching:
+        yield from self.after_fit.scorer(call)
+
+    def display(self, call: Call) -> Watching:
+        yield from self.displays.display(call)
+
+    def plotted(self, call: Call) -> Watching:
+        yield from self.displays.plotted(call)
 
     def straight_through(self, call: Call) -> Watching:
         """Nothing is recorded, and nothing inside is observed."""

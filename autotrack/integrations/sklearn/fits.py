@@ -46,8 +46,10 @@ class Fits:
             call.trace.root.stop()
             later = self._look_after(run, call, outcome, params, dataset)
             if outcome.error is None:
-                self._memory.fitted.set(estimator, FittedRun(run, data_of(call), name, dataset))
-            elif not is_own:
+                self._memory.link(estimator, FittedRun(run, data_of(call), name, dataset))
+            else:
+                self._memory.link(estimator, None)
+            if outcome.error is not None and not is_own:
                 run.tags({"fit_error": f"{type(outcome.error).__name__}: {outcome.error}"})
             if is_own:
                 run.end_by(outcome.error)
