@@ -1,9 +1,10 @@
-"""``python -m benchmarks.side_by_side``: run the scripts under both, compare, exit with 1 on an unexplained difference."""
+"""``python -m benchmarks.side_by_side``: run the scripts, compare, exit with 1 on an unexplained difference."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if importlib.util.find_spec("mlflow") is None:
         print("MLflow is not installed: pip install 'autotrack[mlflow]'", file=sys.stderr)
         return 2
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     chosen = [script for script in scripts() if not options.only or script.stem in options.only]
     chosen += options.script
     # MLflow's processes may still be writing when they are stopped.

@@ -28,13 +28,18 @@ def read_mlflow(tracking_uri: str, experiment: str) -> list[Record]:
     runs = list(client.search_runs([found.experiment_id], max_results=50_000))
     runs.sort(key=lambda run: (run.info.start_time, run.info.end_time or 0))
 
-    def files(run_id: str, folder: str | None = None) -> Iterator[tuple[str, Path]]:
+    def files(run_id: str, folder: str | None = None) -> Iterator[str]:
         for artifact in client.list_artifacts(run_id, folder):
             if artifact.is_dir:
                 yield from files(run_id, artifact.path)
             else:
-                path = download_artifacts(run_id=run_id, artifact_path=artifact.path, tracking_uri=tracking_uri)
-                yield artifact.path, Path(path)
+                yield artifact.path
+
+    def contents(run_id: str) -> dict[str, Any]:
+        def fetch(path: str) -> Path:
+            return Path(download_artifacts(run_id=run_id, artifact_path=path, tracking_uri=tracking_uri))
+
+        return _contents(list(files(run_id)), fetch)
 
     def rows(dataset: Any) -> int | None:
         profile = json.loads(dataset.profile or "{}")
@@ -51,7 +56,7 @@ def read_mlflow(tracking_uri: str, experiment: str) -> list[Record]:
             params=dict(run.data.params),
             metrics=dict(run.data.metrics),
             tags=dict(run.data.tags),
-            **_contents(dict(files(run.info.run_id))),
+            **contents(run.info.run_id),
             datasets=tuple(
                 (next((tag.value for tag in given.tags if tag.key == _CONTEXT), ""), rows(given.dataset))
                 for given in run.inputs.dataset_inputs
@@ -89,7 +94,7 @@ def read_autotrack(store: Path, experiment: str) -> list[Record]:
             params=run.params,
             metrics=run.metrics,
             tags=run.tags,
-            **_contents({path: run.artifact_path(path) for path in paths}),
+            **_contents(paths, run.artifact_path),
             datasets=tuple((dataset.context, dataset.shape[0] if dataset.shape else None) for dataset in run.datasets),
             models=tuple(sorted(models)),
             children=children,
@@ -121,21 +126,18 @@ def _tree(
     return below(None)
 
 
-def _contents(files: dict[str, Path]) -> dict[str, Any]:
+def _contents(paths: list[str], fetch: Callable[[str], Path]) -> dict[str, Any]:
     """What is compared of a run's files: their names, and what stands in those that have a form of their own."""
-    calls = files.get("metric_info.json")
-    table = files.get("cv_results.csv")
-    plots = [
-        name
-        for path, file in files.items()
-        if path.startswith("plots/") and path.endswith(".json")
-        for name in json.loads(file.read_text(encoding="utf-8")).get("plots", {})
-    ]
+
+    def loaded(path: str) -> Any:
+        return json.loads(fetch(path).read_text(encoding="utf-8")) if path in paths else {}
+
+    plots = [path for path in paths if path.startswith("plots/") and path.endswith(".json")]
     return {
-        "files": frozenset(files),
-        "calls": json.loads(calls.read_text(encoding="utf-8")) if calls is not None else {},
-        "columns": _columns(table) if table is not None else {},
-        "plots": frozenset(plots),
+        "files": frozenset(paths),
+        "calls": loaded("metric_info.json"),
+        "columns": _columns(fetch("cv_results.csv")) if "cv_results.csv" in paths else {},
+        "plots": frozenset(name for path in plots for name in loaded(path).get("plots", {})),
     }
 
 
