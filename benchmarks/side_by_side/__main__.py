@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("MLflow is not installed: pip install 'autotrack[mlflow]'", file=sys.stderr)
         return 2
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    chosen = [script for script in scripts() if not options.only or script.stem in options.only]
+    chosen = [script for script in scripts() if script.stem in options.only or not (options.only or options.script)]
     chosen += options.script
     # MLflow's processes may still be writing when they are stopped.
     with tempfile.TemporaryDirectory(prefix="autotrack-side-by-side-", ignore_cleanup_errors=True) as folder:
@@ -81,8 +81,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Run everyday scripts under MLflow's autolog and under autotrack and compare what was recorded.",
     )
     names = [script.stem for script in scripts()]
-    parser.add_argument("--only", metavar="NAME", action="append", choices=names, help="this one (may be repeated)")
-    parser.add_argument("--script", metavar="FILE", action="append", type=Path, default=[], help="one of yours, too")
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", choices=names, default=[], help="this one (may be repeated)"
+    )
+    parser.add_argument("--script", metavar="FILE", action="append", type=Path, default=[], help="one of yours")
     parser.add_argument("--list", action="store_true", help="name the scripts")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of linear algebra and OpenMP (default: 1)")
     parser.add_argument(

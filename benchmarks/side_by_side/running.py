@@ -26,7 +26,10 @@ _FIRST_LINE: Final = {
     AUTOTRACK: "import autotrack; autotrack.autolog(); ",
     MLFLOW: "import mlflow; mlflow.sklearn.autolog(); ",
 }
-_THEN: Final = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+_THEN: Final = (
+    "import os.path, runpy, sys; del sys.argv[0]; sys.path[0] = os.path.dirname(sys.argv[0]); "
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 
 
 class ScriptFailed(Exception):
@@ -82,7 +85,7 @@ def run(script: Path, variant: str, stores: Stores, threads: int = 1) -> Ran:
     started = time.perf_counter()
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _FIRST_LINE[variant] + _THEN, str(script)],
+            [sys.executable, "-c", _FIRST_LINE[variant] + _THEN, str(script.resolve())],
             cwd=folder,
             env=variables,
             stdin=subprocess.DEVNULL,
