@@ -135,6 +135,13 @@ def test_a_cut_param_is_explained_only_by_the_whole_value():
     assert unexplained(replace(THEIRS, params={"cv": cut}), replace(OURS, params={"cv": "y" * 7000})) != []
 
 
+def test_an_address_in_memory_is_explained_but_nothing_else_beside_it():
+    theirs = replace(THEIRS, params={"cv": "<KFold object at 0x7f52e10>"})
+
+    assert unexplained(theirs, replace(OURS, params={"cv": "<KFold object at 0x7fa4090>"})) == []
+    assert unexplained(theirs, replace(OURS, params={"cv": "<Folds object at 0x7fa4090>"})) != []
+
+
 def test_numbers_are_alike_to_the_twelfth_digit():
     assert alike(1e9, 1e9 * (1 + 9e-13))
     assert not alike(1e9, 1e9 * (1 + 2e-12))

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from benchmarks.side_by_side.records import Record
 
 _TIME: Final = re.compile(r"(mean|std)_(fit|score)_time")
+_ADDRESS: Final = re.compile(r"\b0x[0-9a-f]+\b")
 _NUMBER: Final = re.compile(r"-(\d+)(?=_)")
 _MLFLOW_LONGEST_PARAM: Final = 6000
 
@@ -63,6 +64,13 @@ def _is_cut(found: Difference) -> bool:
     )
 
 
+def _is_address(found: Difference) -> bool:
+    if found.kind not in ("param", "call", "column") or found.our_value is None:
+        return False
+    theirs, ours = (_ADDRESS.sub("0x", str(value)) for value in (found.value, found.our_value))
+    return theirs == ours
+
+
 def _is_plot_as_data(found: Difference) -> bool:
     if found.kind != "artifact" or not found.key.endswith(".png") or found.ours is None:
         return False
@@ -105,6 +113,12 @@ KNOWN: Final = (
         "time",
         "A time that the search measured: recorded by both, of two processes.",
         _is_measured_time,
+    ),
+    Reason(
+        "address",
+        "The printed form of an object holds its address in memory, which is another one in each process; all else in "
+        "it is the same.",
+        _is_address,
     ),
     Reason(
         "cut",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
@@ -54,6 +55,7 @@ class Stores:
         """Make the experiment in MLflow's database, so that no script has to wait for its making."""
         from mlflow import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         client = MlflowClient(tracking_uri=self.mlflow)
         client.create_experiment(experiment, artifact_location=(self.folder / "mlruns" / experiment).as_uri())
 

@@ -39,4 +39,6 @@ for name, model in models.items():
         round(top_k_accuracy_score(y_test, y_proba, k=2), 4),
     )
 print(confusion_matrix(y_test, y_pred))
-print("on what it learnt from", accuracy_score(y_train, models["forest"].predict(X_train)))
+best = models["forest"]
+for title, part, truth in [("learnt from", X_train, y_train), ("held out", X_test, y_test)]:
+    print("forest,", title, round(accuracy_score(truth, best.predict(part)), 4), round(best.score(part, truth), 4))
