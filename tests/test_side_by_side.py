@@ -154,7 +154,7 @@ def test_numbers_are_alike_to_the_twelfth_digit():
 
 def test_the_tables_are_written_between_the_marks(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"# Title\n\n{report.BEGIN}\nold\n{report.END}\n\nThe end.\n")
+    page.write_text(f"# Title\n\n{report.BEGIN}\nof yesterday\n{report.END}\n\nThe end.\n")
     wrong = replace(OURS, params={"cv": "a|b", "refit": "True"})
     result = report.Result("grid", (3, 3), {"alone": 1.0}, compare([THEIRS], [wrong]))
 
@@ -163,7 +163,7 @@ def test_the_tables_are_written_between_the_marks(tmp_path):
     text = page.read_text()
     assert text.startswith("# Title\n")
     assert text.endswith("\n\nThe end.\n")
-    assert "old" not in text
+    assert "of yesterday" not in text
     assert "| `grid` | GridSearchCV | param `cv` | `3` | `a\\|b` |" in text
     assert not result.is_fine
     page.write_text("# Title\n")
