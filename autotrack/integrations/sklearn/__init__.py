@@ -59,6 +59,14 @@ class Sklearn(Integration):
         # joblib's threads do not inherit context variables: what runs in them for an observed call is marked.
         Method("sklearn.utils.parallel", "Parallel", {"__call__": "into_threads"}, always=True),
         Method("sklearn.utils.parallel", "_FuncWrapper", {"__call__": "in_thread"}, always=True),
+        # How far a search is; whatever of it a version of joblib lacks is not shown.
+        Method("joblib.parallel", "Parallel", {"print_progress": "progress"}, always=True),
+        Method(
+            "joblib.parallel",
+            "BatchCompletionCallBack",
+            {"__init__": "batch_made", "_register_outcome": "batch_done"},
+            always=True,
+        ),
     )
 
     def __init__(self, session: Session) -> None:
@@ -100,7 +108,16 @@ class Sklearn(Integration):
         yield None
 
     def into_threads(self, call: Call) -> Watching:
-        yield from threads.into_threads(call)
+        yield from threads.into_threads(call, self.memory.rounds)
 
     def in_thread(self, call: Call) -> Watching:
         yield from threads.in_thread(call)
+
+    def progress(self, call: Call) -> Watching:
+        yield from self.memory.rounds.progress(call)
+
+    def batch_made(self, call: Call) -> Watching:
+        yield from self.memory.rounds.batch_made(call)
+
+    def batch_done(self, call: Call) -> Watching:
+        yield from self.memory.rounds.batch_done(call)

@@ -102,6 +102,14 @@ def is_search(estimator: Any) -> bool:
     return searches is not None and isinstance(estimator, searches.BaseSearchCV)
 
 
+def class_tags(estimator: Any) -> dict[str, str]:
+    """The tags that say what a run fitted; none without an estimator."""
+    if estimator is None:
+        return {}
+    cls = type(estimator)
+    return {"estimator_name": cls.__name__, "estimator_class": f"{cls.__module__}.{cls.__qualname__}"}
+
+
 def run_name(estimator: Any) -> str:
     """What a person would call the run: ``SVC``, ``Pipeline(SVC)``, ``GridSearchCV(SVC)``."""
     cls = type(estimator).__name__
