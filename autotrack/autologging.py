@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -144,21 +145,44 @@ def open_runs_watch() -> None:
 
 def _install_when_imported(name: str) -> None:
     """Import an integration only once the library it observes is there."""
-    patches, this_session = _patches, session()
+    patches, this_session, known = _patches, session(), KNOWN[name]
+    this_session.left_out.pop(name, None)
 
     def install(library: ModuleType) -> None:
-        if any(integration.name == name for integration in _integrations):
-            return
-        place, _, cls = KNOWN[name].place.partition(":")
-        integration = getattr(importlib.import_module(place), cls)(this_session)
-        _integrations.append(integration)
-        integration.install(patches)
+        old = _too_old(name)
+        if old:
+            this_session.left_out[name] = old
+            guard.warn(f"leaves {name} alone: {old}")
+        elif not any(integration.name == name for integration in _integrations):
+            place, _, cls = known.place.partition(":")
+            integration = getattr(importlib.import_module(place), cls)(this_session)
+            _integrations.append(integration)
+            integration.install(patches)
 
     for integration in _integrations:
-        if integration.name == name:
+        if integration.name == name and not _too_old(name):
             integration.install(patches)
             return
-    patches.when_imported(KNOWN[name].wakes_on, install)
+    patches.when_imported(known.wakes_on, install)
+
+
+def _too_old(name: str) -> str:
+    """Why a library that has just been imported is not observed; empty where it is."""
+    known = KNOWN[name]
+    version = str(getattr(sys.modules.get(known.wakes_on.partition(".")[0]), "__version__", ""))
+    found = _leading_numbers(version)
+    if not found or found >= _leading_numbers(known.since):
+        return ""
+    return f"version {version} is installed, and autotrack observes {known.since} and newer"
+
+
+def _leading_numbers(version: str) -> tuple[int, ...]:
+    numbers = []
+    for part in version.split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
 
 
 def _switch_off() -> None:
@@ -179,8 +203,6 @@ def _after_fork() -> None:
 
 def _finish_with_multiprocessing() -> None:
     """A child of ``multiprocessing`` leaves by ``os._exit``, without ``atexit``: join its own finalizers."""
-    import sys
-
     util = sys.modules.get("multiprocessing.util")
     if util is not None and _session is not None:
         # The child clears inherited finalizers before it runs these callbacks.

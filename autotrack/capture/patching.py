@@ -1,9 +1,7 @@
 """Put observers on functions and methods, and take them off again.
 
-The only module that imports wrapt and the only one that calls an original function. An observer is a generator that
-yields once: up to the ``yield`` it looks at the call, there the original runs, behind it the observer looks at the
-`Outcome`. It may yield a mapping of keyword replacements. Whatever an observer does (raise before or after, never
-yield, yield twice), the original is called exactly once and its value or exception goes to the user unchanged.
+The only module that imports wrapt. What happens at a call of an observed function stands in
+`calling_importlib_bootstrap`.
 
 Limits: a module that is reloaded loses its patches; a method assigned to a class after the class was made is not
 patched; a name that a user's function keeps in a default argument or closure keeps pointing at the original.
@@ -12,7 +10,6 @@ patched; a name that a user's function keeps in a default argument or closure ke
 from __future__ import annotations
 
 import functools
-import inspect
 import pkgutil
 import sys
 import sysconfig
@@ -20,14 +17,13 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from types import FrameType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 
+from autotrack.capture.calling_importlib_bootstrap import Call, Observer, Outcome, listening_in, observing
 from autotrack.capture.guard import shield
-from autotrack.capture.scope import quiet
-from autotrack.capture.trace import Node, Trace
 
 if TYPE_CHECKING:
     _BoundBase = wrapt.BoundFunctionWrapper[..., Any]
@@ -36,68 +32,6 @@ else:  # wrapt 1 has no type parameters
     _BoundBase, _FunctionBase = wrapt.BoundFunctionWrapper, wrapt.FunctionWrapper
 
 _MISSING: Final = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the original did: returned ``value``, or raised ``error``."""
-
-    value: Any = None
-    error: BaseException | None = None
-
-
-class Call:
-    """One call of an observed function, read-only.
-
-    Attributes
-    ----------
-    wrapped : the original, bound to its instance.
-    instance : the object whose method was called, ``None`` for a function.
-    args, kwargs : as the caller gave them.
-    names : the positional parameters, without ``self``.
-    frame : the caller's frame; valid up to the ``yield`` only.
-    trace : what an observer sets, before it yields, to have the fits inside the call timed.
-    """
-
-    __slots__ = ("args", "frame", "instance", "kwargs", "names", "trace", "wrapped")
-
-    def __init__(
-        self,
-        wrapped: Callable[..., Any],
-        instance: Any,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        names: tuple[str, ...],
-        frame: FrameType | None,
-    ) -> None:
-        self.wrapped = wrapped
-        self.instance = instance
-        self.args = args
-        self.kwargs = kwargs
-        self.frame = frame
-        self.names = names
-        self.trace: Trace | None = None
-
-    def argument(self, name: str, default: Any = None) -> Any:
-        """The value given for a parameter, by keyword or by position."""
-        if name in self.kwargs:
-            return self.kwargs[name]
-        index = self.position(name)
-        return self.args[index] if index is not None and index < len(self.args) else default
-
-    def first(self) -> str:
-        """The name of the first parameter, which is not called ``X`` everywhere."""
-        return self.names[0] if self.names else ""
-
-    def position(self, name: str) -> int | None:
-        """Where a parameter stands among the positional ones (without ``self``)."""
-        try:
-            return self.names.index(name)
-        except ValueError:
-            return None
-
-
-Observer = Callable[[Call], Generator[Mapping[str, Any] | None, Outcome, None]]
 
 
 class _BoundWrapper(_BoundBase):
@@ -303,13 +237,8 @@ class Patches:
             if not isinstance(original, FunctionType):
                 return
 
-            @functools.wraps(original)
-            def listening(*args: Any, **kwargs: Any) -> Any:
-                if self.enabled:
-                    with shield(f"listen to {module.__name__}.{name}"):
-                        listener(*args, **kwargs)
-                return original(*args, **kwargs)
-
+            doing = f"listen to {module.__name__}.{name}"
+            listening = functools.wraps(original)(listening_in(self, original, listener, doing))
             self._set(module, name, original, listening)
 
     def undo(self) -> None:
@@ -326,64 +255,7 @@ class Patches:
         self._changes.append(_Change(lambda: holder, name, original, ours))
 
     def _wrapper(self, observer: Observer, always: bool = False, timed: str = "") -> Callable[..., Any]:
-        names: tuple[str, ...] | None = None
-
-        def call(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            nonlocal names
-            if not self.enabled:
-                return wrapped(*args, **kwargs)
-            if (outer := quiet.get()) and not always:
-                if timed and type(outer) is Node:
-                    return _timed(outer.child(instance, timed), wrapped, args, kwargs)
-                return wrapped(*args, **kwargs)
-            if names is None:
-                names = _parameter_names(wrapped)
-            seen = Call(wrapped, instance, args, kwargs, names, sys._getframe(1))
-            return _observe(observer, seen, always)
-
-        return call
-
-
-def _timed(node: Node | None, wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Time the one call of the original inside an observed one; without a node it goes straight through."""
-    if node is None:
-        return wrapped(*args, **kwargs)
-    token = quiet.set(node)
-    try:
-        return wrapped(*args, **kwargs)
-    finally:
-        node.stop()
-        quiet.reset(token)
-
-
-def _observe(observer: Observer, call: Call, always: bool) -> Any:
-    """Run an observer round the one call of the original."""
-    wrapped, args, kwargs = call.wrapped, call.args, call.kwargs
-    token = None if always else quiet.set(True)
-    try:
-        watching = None
-        with shield("observe a call"):
-            watching = observer(call)
-            replaced = next(watching)
-            if replaced:
-                args, kwargs = _replace(call, replaced)
-        # The caller's frame holds all its variables: keeping it would keep them alive.
-        call.frame = None
-        inside = quiet.set(call.trace.root) if call.trace is not None else None
-        try:
-            value = wrapped(*args, **kwargs)
-        except BaseException as error:
-            if inside is not None:
-                quiet.reset(inside)
-            _resume(watching, Outcome(error=error))
-            raise
-        if inside is not None:
-            quiet.reset(inside)
-        _resume(watching, Outcome(value=value))
-        return value
-    finally:
-        if token is not None:
-            quiet.reset(token)
+        return observing(self, observer, always, timed)
 
 
 def _only_for(base: type, observer: Observer) -> Observer:
@@ -395,40 +267,6 @@ def _only_for(base: type, observer: Observer) -> Observer:
 
 def _nothing() -> Generator[Mapping[str, Any] | None, Outcome, None]:
     yield None
-
-
-def _resume(watching: Generator[Any, Outcome, None] | None, outcome: Outcome) -> None:
-    if watching is None:
-        return
-    with shield("observe a call"):
-        try:
-            watching.send(outcome)
-        except StopIteration:
-            return
-        finally:
-            watching.close()
-        raise RuntimeError("an observer yields once; this one yielded again")
-
-
-def _replace(call: Call, replaced: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments with some replaced: by position where the caller gave them by position, never in place."""
-    args, kwargs = list(call.args), dict(call.kwargs)
-    for name, value in replaced.items():
-        index = call.position(name)
-        if name not in kwargs and index is not None and index < len(args):
-            args[index] = value
-        else:
-            kwargs[name] = value
-    return tuple(args), kwargs
-
-
-def _parameter_names(bound: Any) -> tuple[str, ...]:
-    try:
-        parameters = inspect.signature(bound).parameters.values()
-    except (TypeError, ValueError):
-        return ()
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return tuple(parameter.name for parameter in parameters if parameter.kind in positional)
 
 
 def _user_modules() -> Iterator[ModuleType]:

@@ -192,6 +192,8 @@ class Session:
         self._described: set[str] = set()
         self._open: dict[str, RunRecorder] = {}
         self._thread = threading.local()
+        self.left_out: dict[str, str] = {}
+        """What no run of this process can record, and why: it stands in the report of each."""
 
     def start_run(
         self,
@@ -215,6 +217,8 @@ class Session:
             )
         )
         run.tags({**self.settings.extra_tags, **(tags or {})})
+        for subject, message in self.left_out.items():
+            run.note(SKIPPED, subject, message)
         with self._lock:
             self._open[run.run_id] = run
         return run

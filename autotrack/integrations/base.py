@@ -8,7 +8,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any, ClassVar
 
-from autotrack.capture.patching import Call, Observer, Outcome, Patches
+from autotrack.capture.calling_importlib_bootstrap import Call, Observer, Outcome
+from autotrack.capture.patching import Patches
 from autotrack.capture.recorder import Session
 
 Watching = Generator[Mapping[str, Any] | None, Outcome, None]

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from autotrack.capture.calling_importlib_bootstrap import Call
 from autotrack.capture.guard import shield
 from autotrack.capture.names import argument_name
-from autotrack.capture.patching import Call
 from autotrack.capture.recorder import RunRecorder
 from autotrack.entities import Dataset
 
