@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from autotrack.capture.recorder import Session
 from autotrack.integrations.base import Call, Family, Functions, Integration, Method, Target, Watching
-from autotrack.integrations.sklearn import threads
+from autotrack.integrations.sklearn import cross_validation, threads
 from autotrack.integrations.sklearn.after_fit import AfterFit
+from autotrack.integrations.sklearn.cross_validation import CrossValidations
 from autotrack.integrations.sklearn.fits import Fits
 from autotrack.integrations.sklearn.memory import Memory
 
@@ -39,19 +40,8 @@ class Sklearn(Integration):
         Functions(
             "sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")
         ),
-        # Their inner fits are no runs.
-        Functions(
-            "sklearn.model_selection",
-            "straight_through",
-            names=(
-                "cross_val_predict",
-                "cross_val_score",
-                "cross_validate",
-                "learning_curve",
-                "permutation_test_score",
-                "validation_curve",
-            ),
-        ),
+        Functions("sklearn.model_selection", "cross_validation", names=cross_validation.FUNCTIONS),
+        Functions("sklearn.inspection", "cross_validation", names=("permutation_importance",)),
         # joblib's threads do not inherit context variables: what runs in them for an observed call is marked.
         Method("sklearn.utils.parallel", "Parallel", {"__call__": "into_threads"}, always=True),
         Method("sklearn.utils.parallel", "_FuncWrapper", {"__call__": "in_thread"}, always=True),
@@ -62,6 +52,7 @@ class Sklearn(Integration):
         self.memory = Memory(session)
         self.fits = Fits(self.memory)
         self.after_fit = AfterFit(self.memory)
+        self.cross_validations = CrossValidations(self.memory)
 
     def reset(self) -> None:
         self.memory.clear()
@@ -81,9 +72,8 @@ class Sklearn(Integration):
     def metric(self, call: Call) -> Watching:
         yield from self.after_fit.metric(call)
 
-    def straight_through(self, call: Call) -> Watching:
-        """Nothing is recorded, and nothing inside is observed."""
-        yield None
+    def cross_validation(self, call: Call) -> Watching:
+        yield from self.cross_validations.observe(call)
 
     def into_threads(self, call: Call) -> Watching:
         yield from threads.into_threads(call)

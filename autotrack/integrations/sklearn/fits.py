@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from autotrack.capture import scope
 from autotrack.capture.guard import shield
 from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.sinks import now
 from autotrack.capture.trace import Trace
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
-from autotrack.integrations.sklearn import estimators, inside
+from autotrack.integrations.sklearn import estimators, inside, runs
 from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
@@ -31,11 +30,11 @@ class Fits:
     def fit(self, call: Call) -> Watching:
         """One outermost fit: a run, or the active run's own where it is the first in it."""
         estimator = call.instance
-        if estimators.only_prepares(estimator) or self._is_excluded():
+        if estimators.only_prepares(estimator) or runs.is_excluded(self._session):
             yield None
             return
         name = input_name(call) or "X"
-        run, is_own = self._open_run(estimator)
+        run, is_own = runs.open_run(self._session, estimator)
         try:
             params, dataset = self._look_before(run, call, name)
             run.flush()
@@ -70,23 +69,6 @@ class Fits:
         fitted = self._memory.fitted.get(call.instance)
         if fitted is not None and outcome.error is None:
             self._memory.predictions.remember(outcome.value, Origin(fitted, fitted.name), X)
-
-    def _is_excluded(self) -> bool:
-        """Whether runs that are opened by hand are to be left alone, and we are inside one."""
-        active = scope.active_run.get()
-        return self._session.settings.exclusive and active is not None and not active.ended
-
-    def _open_run(self, estimator: Any) -> tuple[RunRecorder, bool]:
-        """The run that a fit writes to, and whether it is the fit's own to end."""
-        cls = type(estimator)
-        tags = {"estimator_name": cls.__name__, "estimator_class": f"{cls.__module__}.{cls.__qualname__}"}
-        active = scope.active_run.get()
-        if active is not None and active.ended:
-            active = None
-        if active is not None and active.claim():
-            active.tags(tags)
-            return active, False
-        return self._session.start_run(estimators.run_name(estimator), parent=active, tags=tags), True
 
     def _look_before(self, run: RunRecorder, call: Call, name: str) -> tuple[Mapping[str, Any], Dataset | None]:
         """Params and data, before the fit may change them."""
