@@ -1,28 +1,36 @@
-"""The fits that are timed. Only the measured processes build data and estimators; scikit-learn is imported there."""
+"""The calls that are timed, most of them fits.
+
+Only the measured processes build data and estimators; scikit-learn is imported there.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-Problem = tuple[Callable[[], Any], Any, Any]
-"""A function that makes an unfitted estimator, X and y."""
+Problem = tuple[Callable[[], Callable[[Any, Any], Any]], Any, Any]
+"""A function that prepares, untimed, what is called with X and y and timed; X; y."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One estimator on one data set.
+    """One call on one data set.
 
     Parameters
     ----------
     name : for ``--only``.
     title : for people.
-    build : makes the estimator and the data.
+    build : makes the estimator and the data, as a `Problem`.
     rounds : so many fits of each variant.
     mlflow_rounds : MLflow joins in so many of them.
     slow_in_mlflow : MLflow joins only when asked for.
     fits : so many in a row at each turn, as a script does them; their median counts. MLflow does one.
+    repeats : so many times the call itself does its work; what is told is the time of one.
+    is_fit : whether each call leaves a run behind.
     """
 
     name: str
@@ -32,6 +40,8 @@ class Case:
     mlflow_rounds: int
     slow_in_mlflow: bool = False
     fits: int = 1
+    repeats: int = 1
+    is_fit: bool = True
 
 
 def logistic_iris() -> Problem:
@@ -39,7 +49,7 @@ def logistic_iris() -> Problem:
     from sklearn.linear_model import LogisticRegression
 
     X, y = load_iris(return_X_y=True)
-    return lambda: LogisticRegression(max_iter=200), X, y
+    return lambda: LogisticRegression(max_iter=200).fit, X, y
 
 
 def elasticnet_diabetes() -> Problem:
@@ -47,7 +57,7 @@ def elasticnet_diabetes() -> Problem:
     from sklearn.linear_model import ElasticNet
 
     X, y = load_diabetes(return_X_y=True, as_frame=True)
-    return lambda: ElasticNet(alpha=0.05, l1_ratio=0.25), X, y
+    return lambda: ElasticNet(alpha=0.05, l1_ratio=0.25).fit, X, y
 
 
 def pipeline_cancer() -> Problem:
@@ -57,7 +67,7 @@ def pipeline_cancer() -> Problem:
     from sklearn.preprocessing import StandardScaler
 
     X, y = load_breast_cancer(return_X_y=True)
-    return lambda: make_pipeline(StandardScaler(), LogisticRegression()), X, y
+    return lambda: make_pipeline(StandardScaler(), LogisticRegression()).fit, X, y
 
 
 def forest_cancer() -> Problem:
@@ -65,21 +75,21 @@ def forest_cancer() -> Problem:
     from sklearn.ensemble import RandomForestClassifier
 
     X, y = load_breast_cancer(return_X_y=True)
-    return lambda: RandomForestClassifier(n_estimators=100, random_state=0), X, y
+    return lambda: RandomForestClassifier(n_estimators=100, random_state=0).fit, X, y
 
 
 def neighbours() -> Problem:
     from sklearn.neighbors import KNeighborsClassifier
 
     X, y = _two_classes(20_000, 20)
-    return KNeighborsClassifier, X, y
+    return lambda: KNeighborsClassifier().fit, X, y
 
 
 def histboost() -> Problem:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     X, y = _two_classes(200_000, 30)
-    return lambda: HistGradientBoostingClassifier(random_state=0), X, y
+    return lambda: HistGradientBoostingClassifier(random_state=0).fit, X, y
 
 
 def mixed_frame() -> Problem:
@@ -98,7 +108,7 @@ def mixed_frame() -> Problem:
     ]
     X = pd.DataFrame({f"feature_{i}": makers[i % len(makers)]() for i in range(n_columns)})
     y = X["feature_0"] - X["feature_1"] + random.standard_normal(n_rows)
-    return LinearRegression, X, y
+    return lambda: LinearRegression().fit, X, y
 
 
 def big_array() -> Problem:
@@ -107,7 +117,7 @@ def big_array() -> Problem:
 
     random = np.random.default_rng(0)
     X = random.standard_normal((1_000_000, 50))
-    return LinearRegression, X, X[:, 0] - X[:, 1] + random.standard_normal(len(X))
+    return lambda: LinearRegression().fit, X, X[:, 0] - X[:, 1] + random.standard_normal(len(X))
 
 
 def sparse_matrix() -> Problem:
@@ -119,7 +129,62 @@ def sparse_matrix() -> Problem:
     n, filled = 20_000, 400_000
     places = random.integers(0, n, filled), random.integers(0, n, filled)
     X = csr_matrix((random.standard_normal(filled), places), shape=(n, n))
-    return lambda: LogisticRegression(solver="liblinear", max_iter=20), X, random.integers(0, 2, n)
+    return lambda: LogisticRegression(solver="liblinear", max_iter=20).fit, X, random.integers(0, 2, n)
+
+
+def search_cancer() -> Problem:
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.tree import DecisionTreeClassifier
+
+    X, y = load_breast_cancer(return_X_y=True)
+    grid = {"max_depth": [2, 3, 4], "min_samples_leaf": [1, 5, 10, 20]}
+    return lambda: GridSearchCV(DecisionTreeClassifier(random_state=0), grid, cv=5).fit, X, y
+
+
+def cross_validation() -> Problem:
+    from sklearn.datasets import load_iris
+    from sklearn.model_selection import cross_val_score
+    from sklearn.naive_bayes import GaussianNB
+
+    X, y = load_iris(return_X_y=True)
+    return lambda: partial(cross_val_score, GaussianNB()), X, y
+
+
+def metric_after_fit() -> Problem:
+    from sklearn import metrics
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.model_selection import train_test_split
+    from sklearn.naive_bayes import GaussianNB
+
+    X, y = load_breast_cancer(return_X_y=True)
+    train_X, test_X, train_y, test_y = train_test_split(X, y, random_state=0, test_size=0.2)
+    predicted = GaussianNB().fit(train_X, train_y).predict(test_X)
+    return lambda: lambda X, y: metrics.accuracy_score(y, predicted), test_X, test_y
+
+
+def fits_switched_off() -> Problem:
+    from sklearn.base import BaseEstimator
+
+    class Trivial(BaseEstimator):  # type: ignore[misc]
+        def fit(self, X: Any, y: Any = None) -> Any:
+            return self
+
+    autotrack = sys.modules.get("autotrack")
+    switched_off = nullcontext if autotrack is None else autotrack.disabled
+    times = range(by_name("switched-off").repeats)
+
+    def prepare() -> Callable[[Any, Any], Any]:
+        model = Trivial()
+
+        def many(X: Any, y: Any) -> None:
+            with switched_off():
+                for _ in times:
+                    model.fit(X, y)
+
+        return many
+
+    return prepare, None, None
 
 
 def _two_classes(n_rows: int, n_columns: int) -> tuple[Any, Any]:
@@ -139,6 +204,18 @@ TIMED: Final = (
     Case("neighbours", "KNeighborsClassifier, 20,000 x 20", neighbours, 6, 2),
     Case("histboost", "HistGradientBoostingClassifier, 200,000 x 30", histboost, 5, 1),
     Case("mixed-frame", "LinearRegression, DataFrame 500,000 x 50", mixed_frame, 5, 1, slow_in_mlflow=True),
+    Case("search-cancer", "GridSearchCV, 12 candidates x 5 folds, breast cancer", search_cancer, 8, 2),
+    Case("cross-val", "cross_val_score, 5 folds, iris", cross_validation, 10, 2, fits=5),
+    Case("metric", "accuracy_score of 114 predictions, after the fit", metric_after_fit, 10, 2, fits=200, is_fit=False),
+    Case(
+        "switched-off",
+        "a fit that does nothing, inside disabled()",
+        fits_switched_off,
+        15,
+        0,
+        repeats=2000,
+        is_fit=False,
+    ),
 )
 SMALL: Final = ("logistic-iris", "elasticnet-diabetes", "pipeline-cancer")
 

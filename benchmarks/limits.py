@@ -20,7 +20,10 @@ Results = Mapping[str, Result]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One limit. ``value`` is ``None`` where it was not measured; ``unit`` is ``"ratio"``, ``"share"`` or ``"ms"``."""
+    """One limit.
+
+    ``value`` is ``None`` where it was not measured; ``unit`` is ``"ratio"``, ``"share"``, ``"ms"`` or ``"µs"``.
+    """
 
     measure: str
     value: float | None
@@ -52,6 +55,14 @@ def _verdicts(results: Results) -> Iterator[Verdict]:
     yield Verdict(
         "time added to neighbours, a share of what MLflow adds", _share(results, "neighbours"), 1 / 10, "share"
     )
+    search = _of(results, "search-cancer", lambda result: _scaled(result.added(AUTOTRACK), 1e3))
+    yield Verdict("time added to search-cancer, with its child runs and models", search, 30.0, "ms")
+    folds = _of(results, "cross-val", lambda result: _scaled(result.added(AUTOTRACK), 1e3))
+    yield Verdict("time added to cross-val", folds, 5.0, "ms")
+    metric = _of(results, "metric", lambda result: _scaled(result.added(AUTOTRACK), 1e6))
+    yield Verdict("time added to a metric after the fit", metric, 100.0, "µs")
+    off = _of(results, "switched-off", lambda result: _scaled(result.added(AUTOTRACK), 1e6))
+    yield Verdict("time added to a fit inside disabled()", off, 3.0, "µs")
     yield _ratio(results, "histboost", "histboost, ratio to bare", 1.25)
     yield _ratio(results, "memory-array", "peak memory of memory-array, ratio to bare", 1.05)
     yield _ratio(results, "memory-sparse", "peak memory of memory-sparse, ratio to bare", 1.1)

@@ -126,15 +126,17 @@ def _spread(summary: Summary | None, unit: str) -> str:
 def _amount(value: float, unit: str) -> str:
     if unit == BYTES:
         return f"{value / 1e6:,.0f} MB"
-    return f"{value:.2f} s" if abs(value) >= 1 else f"{value * 1e3:.2f} ms"
+    if abs(value) >= 1:
+        return f"{value:.2f} s"
+    return f"{value * 1e3:.2f} ms" if abs(value) >= 1e-4 else f"{value * 1e6:.2f} µs"
 
 
 def _limit_value(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     match unit:
-        case "ms":
-            return f"{value:.2f} ms"
+        case "ms" | "µs":
+            return f"{value:.2f} {unit}"
         case "share":
             return f"1/{1 / value:.0f}" if value > 0 else "nothing"
         case _:

@@ -13,8 +13,8 @@ def main() -> None:
     answer = open_answers()
     variant = variants.by_name(sys.argv[1])
     variants.switch_on(variant)
-    make, X, y = cases.by_name(sys.argv[2]).build()
-    make().fit(X, y)
+    prepare, X, y = cases.by_name(sys.argv[2]).build()
+    prepare()(X, y)
     variants.settle(variant)
     answer({"bytes": peak_bytes()})
 

@@ -12,12 +12,12 @@ from benchmarks.children.answers import open_answers
 def main() -> None:
     answer = open_answers()
     variants.switch_on(variants.by_name(sys.argv[1]))
-    make, X, y = cases.logistic_iris()
+    prepare, X, y = cases.logistic_iris()
     seconds = []
     for _ in range(int(sys.argv[2])):
-        model = make()
+        fit = prepare()
         started = time.perf_counter()
-        model.fit(X, y)
+        fit(X, y)
         seconds.append(time.perf_counter() - started)
     answer({"seconds": seconds})
 
