@@ -37,6 +37,7 @@ def write_model(
     input_example: Any = None,
     created: datetime | int,
     artifact_path: str = "model",
+    replace: bool = False,
 ) -> LoggedModel:
     """Write a fitted model as a folder that MLflow's tools read.
 
@@ -53,6 +54,7 @@ def write_model(
     input_example : a few rows of X; ``None`` for none.
     created : a datetime (a naive one is in UTC) or milliseconds since the epoch.
     artifact_path : path among the run's artifacts, with forward slashes.
+    replace : put it in the place of a model that stands there already.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def write_model(
         _make_folder(temporary)
         try:
             size = _write(temporary, model, run_id, signature, input_example, created, artifact_path)
-            os.rename(temporary, target)
+            (_replace if replace else os.rename)(temporary, target)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -188,6 +190,22 @@ def _write_file(path: str, data: bytes) -> None:
             written += os.write(fd, data[written:])
     finally:
         os.close(fd)
+
+
+def _replace(folder: str, target: str) -> None:
+    """Put a folder in the place of another one, which is away for the time of two renames only."""
+    old = f"{target}.tmp-{os.urandom(4).hex()}"
+    try:
+        os.rename(target, old)
+    except FileNotFoundError:
+        os.rename(folder, target)
+        return
+    try:
+        os.rename(folder, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _make_folder(path: str) -> None:

@@ -243,7 +243,7 @@ def test_learning_curve_with_times_and_partial_fit(logged):
 
 def test_validation_curve(logged):
     values = np.logspace(-3, 2, 6)
-    train, test = validation_curve(SVC(), X, y, param_name="C", param_range=values, cv=3)
+    _, test = validation_curve(SVC(), X, y, param_name="C", param_range=values, cv=3)
     run = autotrack.get_run("latest")
     assert run.tags["param_name"] == "C"
     assert json.loads(run.tags["param_range"]) == pytest.approx(values.tolist())

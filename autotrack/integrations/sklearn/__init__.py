@@ -13,6 +13,7 @@ from autotrack.integrations.sklearn import cross_validation, threads
 from autotrack.integrations.sklearn.after_fit import AfterFit
 from autotrack.integrations.sklearn.cross_validation import CrossValidations
 from autotrack.integrations.sklearn.fits import Fits
+from autotrack.integrations.sklearn.incremental import Incremental
 from autotrack.integrations.sklearn.memory import Memory
 
 
@@ -28,6 +29,7 @@ class Sklearn(Integration):
                 "fit": "fit",
                 "fit_transform": "fit",
                 "fit_predict": "fit_predict",
+                "partial_fit": "partial_fit",
                 "predict": "predict",
                 "predict_proba": "predict",
                 "predict_log_proba": "predict",
@@ -35,7 +37,7 @@ class Sklearn(Integration):
                 "score_samples": "predict",
                 "score": "score",
             },
-            timed=("fit", "fit_transform", "fit_predict"),
+            timed=("fit", "fit_transform", "fit_predict", "partial_fit"),
         ),
         Functions(
             "sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")
@@ -51,17 +53,28 @@ class Sklearn(Integration):
         super().__init__(session)
         self.memory = Memory(session)
         self.fits = Fits(self.memory)
+        self.incremental = Incremental(self.memory, self.fits.write_model)
         self.after_fit = AfterFit(self.memory)
         self.cross_validations = CrossValidations(self.memory)
 
+    def finish(self) -> None:
+        self.incremental.close_all()
+
     def reset(self) -> None:
+        self.incremental.close_all()
+        self.fits.clear()
         self.memory.clear()
 
     def fit(self, call: Call) -> Watching:
+        self.incremental.close(call.instance)
         yield from self.fits.fit(call)
 
     def fit_predict(self, call: Call) -> Watching:
+        self.incremental.close(call.instance)
         yield from self.fits.fit_predict(call)
+
+    def partial_fit(self, call: Call) -> Watching:
+        yield from self.incremental.partial_fit(call)
 
     def predict(self, call: Call) -> Watching:
         yield from self.after_fit.predict(call)

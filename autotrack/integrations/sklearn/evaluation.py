@@ -43,7 +43,9 @@ class FittedRun:
         self.name = name
         self._lock = threading.RLock()
         self._datasets: dict[str, list[_Known]] = {name: [_Known(_weakly(X), data.digest if data is not None else "")]}
-        self._calls: dict[str, list[tuple[str, str]]] = {}
+        self._counts: dict[str, int] = {}
+        self._commands: dict[str, str] = {}
+        self._step = run.step
         self._told = False
 
     def dataset(self, X: Any, y: Any, name: str | None) -> str:
@@ -75,12 +77,21 @@ class FittedRun:
         return _indexed(base, len(seen) - 1)
 
     def metric(self, name: str, dataset: str, value: float, command: str) -> None:
-        """Record a metric as ``{name}[-{n}]_{dataset}``, and how it was called in ``metric_info.json``."""
+        """Record a metric as ``{name}[-{n}]_{dataset}``, and how it was called in ``metric_info.json``.
+
+        Of a model that is fitted on and on, the same metric after a further fit is a further step.
+        """
         with self._lock:
-            calls = self._calls.setdefault(name, [])
-            key = f"{_indexed(name, len(calls))}_{dataset}"
-            calls.append((key, command))
-            tell, self._told = not self._told, True
+            if self._step != self.run.step:
+                self._step = self.run.step
+                self._counts.clear()
+            count = self._counts.get(name, 0)
+            self._counts[name] = count + 1
+            key = f"{_indexed(name, count)}_{dataset}"
+            is_news = self._commands.get(key) != command
+            self._commands[key] = command
+            tell = is_news and not self._told
+            self._told = self._told or is_news
         self.run.metrics({key: value})
         self.run.flush()
         if tell:
@@ -89,7 +100,7 @@ class FittedRun:
     def _tell_calls(self) -> None:
         with self._lock:
             self._told = False
-            calls = dict(sorted(call for calls in self._calls.values() for call in calls))
+            calls = dict(sorted(self._commands.items()))
         with shield("write metric_info.json"):
             self.run.artifact("metric_info.json", json.dumps(calls, indent=2).encode())
             self.run.flush()

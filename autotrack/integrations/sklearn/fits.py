@@ -16,6 +16,7 @@ from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
 from autotrack.integrations.sklearn.training import TrainingPass, predict_training_data
+from autotrack.integrations.sklearn.warm_start import Earlier, WarmStarts
 
 MODEL: Final = "model"
 
@@ -26,6 +27,7 @@ class Fits:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._session = memory.session
+        self._warm = WarmStarts(memory.session)
 
     def fit(self, call: Call) -> Watching:
         """One outermost fit: a run, or the active run's own where it is the first in it."""
@@ -34,16 +36,22 @@ class Fits:
             yield None
             return
         name = input_name(call) or "X"
-        run, is_own = runs.open_run(self._session, estimator)
+        earlier = self._warm.goes_on(call)
+        if earlier is not None:
+            run, is_own = earlier.run, earlier.is_own
+        else:
+            run, is_own = runs.open_run(self._session, estimator)
         try:
-            params, dataset = self._look_before(run, call, name)
+            params, dataset = self._look_before(run, call, name, earlier)
             run.flush()
             call.trace = Trace(estimator)
             outcome = yield None
             call.trace.root.stop()
             later = self._look_after(run, call, outcome, params, dataset)
+            self._warm.remember(call, run, is_own, dataset)
             if outcome.error is None:
-                self._memory.fitted.set(estimator, FittedRun(run, data_of(call), name, dataset))
+                if earlier is None or self._memory.fitted.get(estimator) is None:
+                    self._memory.fitted.set(estimator, FittedRun(run, data_of(call), name, dataset))
             elif not is_own:
                 run.tags({"fit_error": f"{type(outcome.error).__name__}: {outcome.error}"})
             if is_own:
@@ -70,7 +78,13 @@ class Fits:
         if fitted is not None and outcome.error is None:
             self._memory.predictions.remember(outcome.value, Origin(fitted, fitted.name), X)
 
-    def _look_before(self, run: RunRecorder, call: Call, name: str) -> tuple[Mapping[str, Any], Dataset | None]:
+    def clear(self) -> None:
+        """Forget everything."""
+        self._warm.clear()
+
+    def _look_before(
+        self, run: RunRecorder, call: Call, name: str, earlier: Earlier | None
+    ) -> tuple[Mapping[str, Any], Dataset | None]:
         """Params and data, before the fit may change them."""
         estimator = call.instance
         params: Mapping[str, Any] = {}
@@ -78,6 +92,8 @@ class Fits:
             params = estimator.get_params(deep=True)
             shown = estimator.get_params(deep=False) if estimators.is_search(estimator) else params
             run.params(estimators.printed(shown))
+        if earlier is not None:
+            return params, earlier.dataset
         if not self._session.settings.log_datasets:
             return params, None
         dataset = run.describe(data_of(call), call.argument("y"), name=name, context="train")
@@ -110,7 +126,7 @@ class Fits:
         if taken is not None and taken.rows < taken.total:
             run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
         if settings.log_models:
-            self._write_model(run, call.instance, X, taken, dataset)
+            self.write_model(run, call.instance, X, taken, dataset)
         if taken is not None:
             if taken.is_small:
                 _work_out(run, taken, settings.pos_label)
@@ -118,9 +134,10 @@ class Fits:
                 later.append(lambda: _work_out(run, taken, settings.pos_label))
         return later
 
-    def _write_model(
+    def write_model(
         self, run: RunRecorder, estimator: Any, X: Any, taken: TrainingPass | None, dataset: Dataset | None
     ) -> None:
+        """Write the fitted model; that of an earlier step of the run goes."""
         # Only now: what the first model needs would make every start-up longer.
         from autotrack.models import infer_signature, write_model
 
@@ -144,6 +161,7 @@ class Fits:
                     signature=signature,
                     input_example=example,
                     created=now(),
+                    replace=run.step > 0,
                 )
             )
 
