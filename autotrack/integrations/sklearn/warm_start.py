@@ -33,6 +33,7 @@ class Earlier:
     X: Callable[[], Any]
     y: Callable[[], Any]
     dataset: Dataset | None
+    target: str
 
 
 class WarmStarts:
@@ -62,7 +63,8 @@ class WarmStarts:
         """Take note of a fit, should there be another one."""
         if is_warm(call.instance):
             X, y = _weakly(data_of(call)), _weakly(call.argument("y"))
-            self._earlier.set(call.instance, Earlier(run, is_own, _active(), X, y, dataset))
+            target = _digest(run, call.argument("y")) if dataset is not None else ""
+            self._earlier.set(call.instance, Earlier(run, is_own, _active(), X, y, dataset, target))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -75,12 +77,17 @@ class WarmStarts:
             return earlier.X() is X and earlier.y() is y
         # The same object may have been changed since.
         data = earlier.run.describe(X, y, name=known.name, context=known.context)
-        return data is not None and data.digest == known.digest and data.target == known.target
+        return data is not None and data.digest == known.digest and _digest(earlier.run, y) == earlier.target
 
 
 def is_warm(estimator: Any) -> bool:
     """Whether a further fit goes on from where the estimator is."""
     return getattr(last_step(estimator), "warm_start", False) is True
+
+
+def _digest(run: RunRecorder, y: Any) -> str:
+    data = run.describe(y, None, name="y", context="train") if y is not None else None
+    return data.digest if data is not None else ""
 
 
 def _active() -> RunRecorder | None:
