@@ -145,6 +145,9 @@ def _timed(node: Node | None, wrapped: Callable[..., Any], args: tuple[Any, ...]
     token = quiet.set(node)
     try:
         return wrapped(*args, **kwargs)
+    except BaseException as error:
+        node.fail(error)
+        raise
     finally:
         node.stop()
         quiet.reset(token)

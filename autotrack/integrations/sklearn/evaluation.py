@@ -56,6 +56,7 @@ class FittedRun:
         self._described = 1
         self._uses: Counter[tuple[str, str]] = Counter()
         self._calls: dict[str, str] = {}
+        self._step = run.step
         self._told = False
 
     def dataset(self, X: Any, y: Any, name: str | None) -> str:
@@ -90,9 +91,13 @@ class FittedRun:
     def key(self, name: str, dataset: str, kind: str = "") -> str:
         """``{name}[-{n}]_{dataset}``, where ``n`` counts the uses of the name on this run, over all data sets.
 
-        Each ``kind`` is counted by itself: what MLflow does not record must not shift the numbers of what it does.
+        Each ``kind`` is counted by itself: what MLflow does not record must not shift the numbers of what it does. Of
+        a model that is fitted on and on, the same use after a further fit has the same key: it is a further step.
         """
         with self._lock:
+            if self._step != self.run.step:
+                self._step = self.run.step
+                self._uses.clear()
             index = self._uses[kind, name]
             self._uses[kind, name] += 1
         return f"{_indexed(name, index)}_{dataset}"
@@ -101,8 +106,10 @@ class FittedRun:
         """Record a metric, and how it was called in ``metric_info.json``; ``part`` for one of some rows only."""
         key = self.key(name, f"{dataset}-part", "part") if part else self.key(name, dataset)
         with self._lock:
+            is_news = self._calls.get(key) != command
             self._calls[key] = command
-            tell, self._told = not self._told, True
+            tell = is_news and not self._told
+            self._told = self._told or is_news
         self.run.metrics({key: value})
         self.run.flush()
         if tell:
