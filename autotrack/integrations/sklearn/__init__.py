@@ -33,12 +33,14 @@ class Sklearn(Integration):
                 "decision_function": "predict",
                 "score_samples": "predict",
                 "score": "score",
+                "transform": "transform",
             },
             timed=("fit", "fit_transform", "fit_predict"),
         ),
         Functions(
             "sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")
         ),
+        Functions("sklearn.model_selection", "split", names=("train_test_split",)),
         # Their inner fits are no runs.
         Functions(
             "sklearn.model_selection",
@@ -77,6 +79,12 @@ class Sklearn(Integration):
 
     def score(self, call: Call) -> Watching:
         yield from self.after_fit.score(call)
+
+    def transform(self, call: Call) -> Watching:
+        yield from self.memory.preparation.transform(call)
+
+    def split(self, call: Call) -> Watching:
+        yield from self.memory.preparation.split(call)
 
     def metric(self, call: Call) -> Watching:
         yield from self.after_fit.metric(call)

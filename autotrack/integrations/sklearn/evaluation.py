@@ -6,7 +6,7 @@ import json
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from autotrack.capture.guard import shield
 from autotrack.capture.names import argument_name
 from autotrack.capture.recorder import RunRecorder
 from autotrack.entities import Dataset
+
+if TYPE_CHECKING:
+    from autotrack.integrations.sklearn.data_checks import DataChecks
 
 UNKNOWN: Final = "unknown_dataset"
 _MOST_DATASETS: Final = 16
@@ -36,6 +39,10 @@ class FittedRun:
     X : the training data, to know it again; not kept alive.
     name : what the script called it.
     data : its fingerprint, where it was taken.
+
+    Attributes
+    ----------
+    checks : what looks at evaluation data that is new; `None` for nothing.
     """
 
     def __init__(self, run: RunRecorder, X: Any, name: str, data: Dataset | None = None) -> None:
@@ -45,6 +52,7 @@ class FittedRun:
         self._datasets: dict[str, list[_Known]] = {name: [_Known(_weakly(X), data.digest if data is not None else "")]}
         self._calls: dict[str, list[tuple[str, str]]] = {}
         self._told = False
+        self.checks: DataChecks | None = None
 
     def dataset(self, X: Any, y: Any, name: str | None) -> str:
         """The name of evaluation data: the variable's, with ``-2`` … for other data of the same name (as MLflow).
@@ -71,6 +79,8 @@ class FittedRun:
             seen.append(_Known(_weakly(X), data.digest if data is not None else ""))
         if data is not None:
             self.run.dataset(data)
+            if self.checks is not None:
+                self.checks.look_at(X, data)
             self.run.flush()
         return _indexed(base, len(seen) - 1)
 

@@ -12,7 +12,8 @@ from autotrack.capture.sinks import now
 from autotrack.capture.trace import Trace
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
-from autotrack.integrations.sklearn import estimators, inside
+from autotrack.integrations.sklearn import estimators, inside, preparation
+from autotrack.integrations.sklearn.data_checks import DataChecks
 from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
@@ -31,20 +32,29 @@ class Fits:
     def fit(self, call: Call) -> Watching:
         """One outermost fit: a run, or the active run's own where it is the first in it."""
         estimator = call.instance
-        if estimators.only_prepares(estimator) or self._is_excluded():
+        if self._is_excluded():
             yield None
+            return
+        if estimators.only_prepares(estimator):
+            yield from self._memory.preparation.fit(call)
             return
         name = input_name(call) or "X"
         run, is_own = self._open_run(estimator)
         try:
             params, dataset = self._look_before(run, call, name)
+            prepared = self._memory.preparation.look_at(run, call, name)
             run.flush()
             call.trace = Trace(estimator)
             outcome = yield None
             call.trace.root.stop()
             later = self._look_after(run, call, outcome, params, dataset)
+            if prepared.file is not None:
+                later.append(lambda: run.artifact(preparation.FILE, prepared.file or b""))
             if outcome.error is None:
-                self._memory.fitted.set(estimator, FittedRun(run, data_of(call), name, dataset))
+                fitted = FittedRun(run, data_of(call), name, dataset)
+                fitted.checks = DataChecks(run, self._memory.preparation.lineage, data_of(call), prepared.made, dataset)
+                self._memory.fitted.set(estimator, fitted)
+                self._memory.preparation.fitted_with_run(call, outcome.value)
             elif not is_own:
                 run.tags({"fit_error": f"{type(outcome.error).__name__}: {outcome.error}"})
             if is_own:

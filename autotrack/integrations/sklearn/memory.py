@@ -7,6 +7,7 @@ from typing import Any
 from autotrack.capture.recorder import Links, Session
 from autotrack.integrations.sklearn.evaluation import FittedRun
 from autotrack.integrations.sklearn.predictions import Predictions
+from autotrack.integrations.sklearn.preparation import Preparation
 
 
 class Memory:
@@ -17,12 +18,14 @@ class Memory:
     session : the process's.
     fitted : estimator → `FittedRun`.
     predictions : the predictions seen lately.
+    preparation : what data was split and transformed by.
     """
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.fitted = Links()
         self.predictions = Predictions()
+        self.preparation = Preparation(self.fitted)
 
     def fitted_run(self, estimator: Any) -> FittedRun | None:
         """The run of a fitted estimator, where evaluations of it are wanted."""
@@ -35,3 +38,4 @@ class Memory:
         """Forget everything."""
         self.fitted.clear()
         self.predictions.clear()
+        self.preparation.clear()
