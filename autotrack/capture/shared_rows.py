@@ -166,10 +166,11 @@ class Table:
             from pandas.util import hash_array
 
             for place, column in self.others:
-                values = column if everything is None else column.take(rows)
+                part = column if everything is None else column.take(rows)
+                values = part.to_numpy() if isinstance(column.dtype, np.dtype) else part.array
                 try:
-                    found = (found ^ hash_array(values.array, categorize=False)) * (_ODD + np.uint64(2 * place))
-                except TypeError:  # objects that have no hash
+                    found = (found ^ hash_array(values, categorize=False)) * (_ODD + np.uint64(2 * place))
+                except (TypeError, ValueError):  # objects that have no hash
                     found = found * _ODD
         return found
 
@@ -249,7 +250,19 @@ def table(X: Any) -> Table | None:
             taken.update(places)
     blocks.sort(key=lambda block: block[0])
     others = [(place, X.iloc[:, place]) for place in range(X.shape[1]) if place not in taken]
+    if not all(_is_comparable(column) for _, column in others):
+        return None
     return Table(len(X), blocks, others, list(X.columns))
+
+
+def _is_comparable(column: Any) -> bool:
+    """Whether a column's values can be asked for equality: objects of the user's might answer anything."""
+    if column.dtype != object:
+        return True
+    from pandas.api.types import infer_dtype
+
+    some = column.iloc[:: max(1, len(column) // _MOST_ROWS)]
+    return infer_dtype(some, skipna=True) in ("string", "integer", "floating", "boolean", "mixed-integer-float")
 
 
 def _is_plain(dtype: np.dtype[Any]) -> bool:
