@@ -37,6 +37,7 @@ class Sklearn(Integration):
                 "decision_function": "predict",
                 "score_samples": "predict",
                 "score": "score",
+                "transform": "transform",
             },
             timed=("fit", "fit_transform", "fit_predict", "partial_fit"),
         ),
@@ -48,6 +49,7 @@ class Sklearn(Integration):
         *displays.TARGETS,
         Functions("sklearn.model_selection", "cross_validation", names=cross_validation.FUNCTIONS),
         Functions("sklearn.inspection", "cross_validation", names=("permutation_importance",)),
+        Functions("sklearn.model_selection", "split", names=("train_test_split",)),
         # joblib's threads do not inherit context variables: what runs in them for an observed call is marked.
         Method("sklearn.utils.parallel", "Parallel", {"__call__": "into_threads"}, always=True),
         Method("sklearn.utils.parallel", "_FuncWrapper", {"__call__": "in_thread"}, always=True),
@@ -94,6 +96,12 @@ class Sklearn(Integration):
 
     def score(self, call: Call) -> Watching:
         yield from self.after_fit.score(call)
+
+    def transform(self, call: Call) -> Watching:
+        yield from self.memory.preparation.transform(call)
+
+    def split(self, call: Call) -> Watching:
+        yield from self.memory.preparation.split(call)
 
     def metric(self, call: Call) -> Watching:
         yield from self.after_fit.metric(call)

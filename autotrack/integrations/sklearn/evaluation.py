@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from autotrack.capture.names import argument_name
 from autotrack.capture.recorder import RunRecorder
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call
+
+if TYPE_CHECKING:
+    from autotrack.integrations.sklearn.data_checks import DataChecks
 
 UNKNOWN: Final = "unknown_dataset"
 _MOST_DATASETS: Final = 16
@@ -44,6 +47,10 @@ class FittedRun:
     X : the training data, to know it again; not kept alive.
     name : what the script called it.
     data : its fingerprint, where it was taken.
+
+    Attributes
+    ----------
+    checks : what looks at evaluation data that is new; `None` for nothing.
     """
 
     def __init__(self, run: RunRecorder, X: Any, name: str, data: Dataset | None = None) -> None:
@@ -58,6 +65,7 @@ class FittedRun:
         self._calls: dict[str, str] = {}
         self._step = run.step
         self._told = False
+        self.checks: DataChecks | None = None
 
     def dataset(self, X: Any, y: Any, name: str | None) -> str:
         """The name of evaluation data: the variable's, with ``-2`` … for other data of the same name (as MLflow).
@@ -85,6 +93,8 @@ class FittedRun:
             self._described += data is not None
         if data is not None:
             self.run.dataset(data)
+            if self.checks is not None:
+                self.checks.look_at(X, data)
             self.run.flush()
         return _indexed(base, index)
 

@@ -9,7 +9,8 @@ from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.trace import Trace
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call, Watching
-from autotrack.integrations.sklearn import estimators, leavings, runs, searches
+from autotrack.integrations.sklearn import estimators, leavings, preparation, runs, searches
+from autotrack.integrations.sklearn.data_checks import DataChecks
 from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
@@ -28,8 +29,11 @@ class Fits:
     def fit(self, call: Call) -> Watching:
         """One outermost fit: a run, or the active run's own where it is the first in it."""
         estimator = call.instance
-        if estimators.only_prepares(estimator) or runs.is_excluded(self._session):
+        if runs.is_excluded(self._session):
             yield None
+            return
+        if estimators.only_prepares(estimator):
+            yield from self._memory.preparation.fit(call)
             return
         name = input_name(call) or "X"
         earlier = self._warm.goes_on(call)
@@ -40,6 +44,7 @@ class Fits:
         underway: Underway | None = None
         try:
             params, dataset = self._look_before(run, call, name, earlier)
+            prepared = self._memory.preparation.look_at(run, call, name)
             run.flush()
             call.trace = Trace(estimator)
             call.trace.search = underway = searches.begin(estimator, self._session.settings)
@@ -48,13 +53,18 @@ class Fits:
             if underway is not None:
                 underway.close()
             later = leavings.look_after(run, call, outcome, params, dataset)
+            if prepared.file is not None:
+                later.append(lambda: run.artifact(preparation.FILE, prepared.file or b""))
             self._warm.remember(call, run, is_own, dataset)
             if outcome.error is not None:
                 self._memory.link(estimator, None)
                 if not is_own:
                     run.tags({"fit_error": f"{type(outcome.error).__name__}: {outcome.error}"})
             elif earlier is None or self._memory.fitted.get(estimator) is None:
-                self._memory.link(estimator, FittedRun(run, data_of(call), name, dataset))
+                fitted = FittedRun(run, data_of(call), name, dataset)
+                fitted.checks = DataChecks(run, self._memory.preparation.lineage, data_of(call), prepared.made, dataset)
+                self._memory.link(estimator, fitted)
+                self._memory.preparation.fitted_with_run(call, outcome.value)
             if is_own:
                 run.end_by(outcome.error)
             else:
