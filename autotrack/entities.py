@@ -18,6 +18,9 @@ RUN_STATUSES: Final = (RUNNING, FINISHED, FAILED, KILLED)
 
 DEFAULT_EXPERIMENT: Final = "Default"
 
+CANDIDATE: Final = "search_candidate"
+"""Tag of a child run that a parameter search tried: its number, which is its row in ``cv_results.csv``, from 0."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:

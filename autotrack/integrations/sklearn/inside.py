@@ -25,7 +25,8 @@ _CURVES: Final = {
     "oob_scores_": "oob_score",
     "lower_bounds_": "lower_bound",  # Gaussian mixtures
     "scores_": "score",  # Bayesian ridge
-    "bound_": "bound",
+    "loglike_": "loglike",  # factor analysis
+    "error_": "error",  # dictionary learning
 }
 """Attribute of a fitted estimator that holds one number per iteration → the metric that it becomes."""
 
@@ -67,7 +68,7 @@ def look_inside(run: RunRecorder, estimator: Any, trace: Trace | None, at: int) 
     points: list[Metric] = []
     n_iter = _largest(attributes.get("n_iter_"))
     if n_iter is not None:
-        points.append(Metric("n_iter", n_iter, 0, at))
+        points.append(Metric("n_iter", n_iter, run.step, at))
         limit = next((attributes[name] for name in _LIMITS if isinstance(attributes.get(name), int)), None)
         told = trace is not None and any(category == "ConvergenceWarning" for category, _ in trace.warnings)
         if limit is not None and n_iter >= limit > 1 and not told and _stops_early(attributes):
