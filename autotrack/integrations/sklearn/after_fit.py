@@ -10,6 +10,7 @@ from autotrack.integrations.sklearn.evaluation import (
     input_name,
     is_number,
     metric_arguments,
+    target_of,
 )
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
@@ -43,7 +44,7 @@ class AfterFit:
         outcome = yield None
         if fitted is None or outcome.error is not None or not is_number(outcome.value):
             return
-        dataset = fitted.dataset(data_of(call), call.argument("y"), name)
+        dataset = fitted.dataset(data_of(call), target_of(call), name)
         fitted.metric(metric, dataset, outcome.value, called)
 
     def metric(self, call: Call) -> Watching:
