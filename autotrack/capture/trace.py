@@ -70,11 +70,15 @@ class Node:
 
 
 class Trace:
-    """The tree below one outermost fit. ``left_out`` counts the fits beyond the first `MOST_NODES`."""
+    """The tree below one outermost fit. ``left_out`` counts the fits beyond the first `MOST_NODES`.
+
+    ``search`` is for an integration: what it keeps of a parameter search while that runs.
+    """
 
     def __init__(self, instance: Any, method: str = "fit") -> None:
         self.count = 1
         self.left_out = 0
+        self.search: object | None = None
         self.warnings: dict[tuple[str, str], int] = {}
         self.root = Node(self, instance, method)
 

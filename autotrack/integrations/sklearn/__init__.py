@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from autotrack.capture.recorder import Session
 from autotrack.integrations.base import Call, Family, Functions, Integration, Method, Target, Watching
-from autotrack.integrations.sklearn import threads
+from autotrack.integrations.sklearn import displays, scorers, threads
 from autotrack.integrations.sklearn.after_fit import AfterFit
+from autotrack.integrations.sklearn.displays import Displays
 from autotrack.integrations.sklearn.fits import Fits
 from autotrack.integrations.sklearn.memory import Memory
 
@@ -39,6 +40,9 @@ class Sklearn(Integration):
         Functions(
             "sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")
         ),
+        Functions("sklearn.metrics.cluster", "metric"),
+        *(Method("sklearn.metrics._scorer", cls, {"__call__": "scorer"}) for cls in scorers.CLASSES),
+        *displays.TARGETS,
         # Their inner fits are no runs.
         Functions(
             "sklearn.model_selection",
@@ -55,6 +59,14 @@ class Sklearn(Integration):
         # joblib's threads do not inherit context variables: what runs in them for an observed call is marked.
         Method("sklearn.utils.parallel", "Parallel", {"__call__": "into_threads"}, always=True),
         Method("sklearn.utils.parallel", "_FuncWrapper", {"__call__": "in_thread"}, always=True),
+        # How far a search is; whatever of it a version of joblib lacks is not shown.
+        Method("joblib.parallel", "Parallel", {"print_progress": "progress"}, always=True),
+        Method(
+            "joblib.parallel",
+            "BatchCompletionCallBack",
+            {"__init__": "batch_made", "_register_outcome": "batch_done"},
+            always=True,
+        ),
     )
 
     def __init__(self, session: Session) -> None:
@@ -62,6 +74,7 @@ class Sklearn(Integration):
         self.memory = Memory(session)
         self.fits = Fits(self.memory)
         self.after_fit = AfterFit(self.memory)
+        self.displays = Displays(self.memory)
 
     def reset(self) -> None:
         self.memory.clear()
@@ -81,12 +94,30 @@ class Sklearn(Integration):
     def metric(self, call: Call) -> Watching:
         yield from self.after_fit.metric(call)
 
+    def scorer(self, call: Call) -> Watching:
+        yield from self.after_fit.scorer(call)
+
+    def display(self, call: Call) -> Watching:
+        yield from self.displays.display(call)
+
+    def plotted(self, call: Call) -> Watching:
+        yield from self.displays.plotted(call)
+
     def straight_through(self, call: Call) -> Watching:
         """Nothing is recorded, and nothing inside is observed."""
         yield None
 
     def into_threads(self, call: Call) -> Watching:
-        yield from threads.into_threads(call)
+        yield from threads.into_threads(call, self.memory.rounds)
 
     def in_thread(self, call: Call) -> Watching:
         yield from threads.in_thread(call)
+
+    def progress(self, call: Call) -> Watching:
+        yield from self.memory.rounds.progress(call)
+
+    def batch_made(self, call: Call) -> Watching:
+        yield from self.memory.rounds.batch_made(call)
+
+    def batch_done(self, call: Call) -> Watching:
+        yield from self.memory.rounds.batch_done(call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -56,6 +56,22 @@ _LABELS_FROM_PROBABILITIES: Final = frozenset(
 """Classes of scikit-learn whose ``predict`` is the most probable class of ``predict_proba``."""
 
 
+_LABELS_FROM_DECISIONS: Final = frozenset(
+    {
+        "LinearSVC",
+        "PassiveAggressiveClassifier",
+        "Perceptron",
+        "RidgeClassifier",
+        "RidgeClassifierCV",
+        "SGDClassifier",
+    }
+)
+"""Classes of scikit-learn whose ``predict`` is the largest decision of ``decision_function``."""
+
+_SUPPORT_VECTORS: Final = frozenset({"SVC", "NuSVC"})
+"""Those that decide so between two classes only, a decision of 0 for the second."""
+
+
 def only_prepares(estimator: Any) -> bool:
     """Whether it makes data ready for another estimator, and so makes no run of its own."""
     last = last_step(estimator)
@@ -92,6 +108,14 @@ def is_search(estimator: Any) -> bool:
     # Where nobody has loaded the module there is no such object; loading it here would cost the user 50 ms.
     searches = sys.modules.get("sklearn.model_selection._search")
     return searches is not None and isinstance(estimator, searches.BaseSearchCV)
+
+
+def class_tags(estimator: Any) -> dict[str, str]:
+    """The tags that say what a run fitted; none without an estimator."""
+    if estimator is None:
+        return {}
+    cls = type(estimator)
+    return {"estimator_name": cls.__name__, "estimator_class": f"{cls.__module__}.{cls.__qualname__}"}
 
 
 def run_name(estimator: Any) -> str:
@@ -134,6 +158,19 @@ def takes_labels_from_probabilities(estimator: Any) -> bool:
     """Whether ``predict`` can be worked out from ``predict_proba``, which then need not be run a second time."""
     last = last_step(estimator)
     return type(last).__name__ in _LABELS_FROM_PROBABILITIES and type(last).__module__.startswith("sklearn.")
+
+
+def label_rule(estimator: Any, n_classes: int) -> Callable[[Any], Any] | None:
+    """How ``predict`` gets the places of labels from ``decision_function``, which then is all that need be run."""
+    last = last_step(estimator)
+    name = type(last).__name__
+    if not type(last).__module__.startswith("sklearn.") or not hasattr(estimator, "decision_function"):
+        return None
+    if name in _LABELS_FROM_DECISIONS:
+        return lambda decisions: (decisions > 0).astype(int) if decisions.ndim == 1 else decisions.argmax(axis=1)
+    if name in _SUPPORT_VECTORS and n_classes == 2 and not getattr(last, "break_ties", False):
+        return lambda decisions: (decisions >= 0).astype(int)
+    return None
 
 
 def without_names(estimator: Any, X: Any, params: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from autotrack.capture import scope
-from autotrack.capture.guard import shield
+from autotrack.capture.guard import shield, warn
 from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.sinks import now
 from autotrack.capture.trace import Trace
 from autotrack.entities import SKIPPED, Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
-from autotrack.integrations.sklearn import estimators, inside, unsupervised
+from autotrack.integrations.sklearn import estimators, inside, searches, unsupervised
 from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name, target_of
 from autotrack.integrations.sklearn.memory import Memory
+from autotrack.integrations.sklearn.plotting import TrainingPlots
 from autotrack.integrations.sklearn.predictions import Origin
 from autotrack.integrations.sklearn.training import TrainingPass, predict_training_data
+from autotrack.integrations.sklearn.underway import Underway
 
 MODEL: Final = "model"
 
@@ -36,16 +40,22 @@ class Fits:
             return
         name = input_name(call) or "X"
         run, is_own = self._open_run(estimator)
+        underway: Underway | None = None
         try:
             params, dataset = self._look_before(run, call, name)
             run.flush()
             call.trace = Trace(estimator)
+            call.trace.search = underway = searches.begin(estimator, self._session.settings)
             outcome = yield None
             call.trace.root.stop()
+            if underway is not None:
+                underway.close()
             later = self._look_after(run, call, outcome, params, dataset)
             if outcome.error is None:
-                self._memory.fitted.set(estimator, FittedRun(run, data_of(call), name, dataset))
-            elif not is_own:
+                self._memory.link(estimator, FittedRun(run, data_of(call), name, dataset))
+            else:
+                self._memory.link(estimator, None)
+            if outcome.error is not None and not is_own:
                 run.tags({"fit_error": f"{type(outcome.error).__name__}: {outcome.error}"})
             if is_own:
                 run.end_by(outcome.error)
@@ -55,6 +65,8 @@ class Fits:
                 self._session.worker.submit(_one_by_one(run, later))
         finally:
             # Only where the fit was left by a way not foreseen above, such as Ctrl-C in our own part.
+            if underway is not None:
+                underway.close()
             if is_own and not run.ended:
                 run.end_by(GeneratorExit())
 
@@ -78,8 +90,7 @@ class Fits:
 
     def _open_run(self, estimator: Any) -> tuple[RunRecorder, bool]:
         """The run that a fit writes to, and whether it is the fit's own to end."""
-        cls = type(estimator)
-        tags = {"estimator_name": cls.__name__, "estimator_class": f"{cls.__module__}.{cls.__qualname__}"}
+        tags = estimators.class_tags(estimator)
         active = scope.active_run.get()
         if active is not None and active.ended:
             active = None
@@ -120,6 +131,11 @@ class Fits:
         with run.attempt("iterations", "read the iterations of the fitted estimator"):
             inside.look_inside(run, call.instance, trace, now())
         settings = self._session.settings
+        search = searches.finished(call.instance)
+        if search is not None:
+            with run.attempt("search", "look at the results of a search"):
+                found = trace.search if trace is not None and isinstance(trace.search, Underway) else None
+                later.append(searches.look_after(run, search, found, dataset, settings.max_tuning_runs))
         X, taken = data_of(call), None
         with run.attempt("training metrics", "predict the training data for the training metrics"):
             taken = predict_training_data(
@@ -134,17 +150,26 @@ class Fits:
         if taken is not None and taken.rows < taken.total:
             run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
         if settings.log_models:
-            self._write_model(run, call.instance, X, taken, dataset)
-        if taken is not None:
-            if taken.is_small:
-                _work_out(run, taken, settings.pos_label)
-            else:
-                later.append(lambda: _work_out(run, taken, settings.pos_label))
+            models = {MODEL: call.instance}
+            if search is not None and search is call.instance:
+                models |= searches.best_model(run, search)
+            self._write_models(run, models, X, taken, dataset)
+        plots = TrainingPlots(run, call.instance, X, settings.pos_label) if settings.log_plots else None
+        if taken is None or taken.is_small:
+            _work_out(run, taken, plots, settings.pos_label)
+        else:
+            later.append(lambda: _work_out(run, taken, plots, settings.pos_label))
         return later
 
-    def _write_model(
-        self, run: RunRecorder, estimator: Any, X: Any, taken: TrainingPass | None, dataset: Dataset | None
+    def _write_models(
+        self,
+        run: RunRecorder,
+        models: Mapping[str, Any],
+        X: Any,
+        taken: TrainingPass | None,
+        dataset: Dataset | None,
     ) -> None:
+        """Write models that predict the same from the same X; ``models`` maps their paths to them."""
         # Only now: what the first model needs would make every start-up longer.
         from autotrack.models import infer_signature, write_model
 
@@ -158,18 +183,28 @@ class Fits:
                     else None
                 )
                 signature, _ = infer_signature(X, None if taken is None else taken.y_pred, missing=missing)
-        with run.attempt("model", "write the fitted model"):
-            example = X[:5] if settings.log_input_examples else None
-            run.model(
-                write_model(
-                    run.artifact_path(MODEL),
-                    estimator,
+        example = X[:5] if settings.log_input_examples else None
+        for path, model in models.items():
+            with run.attempt(path, "write the fitted model"):
+                written = write_model(
+                    run.artifact_path(path),
+                    model,
                     run_id=run.run_id,
                     signature=signature,
                     input_example=example,
                     created=now(),
+                    artifact_path=path,
+                    serialization_format=settings.serialization_format,
+                    remark=partial(_remark, run, path),
                 )
-            )
+                if path == MODEL and settings.registered_model_name is not None:
+                    written = replace(written, registered_model_name=settings.registered_model_name)
+                run.model(written)
+
+
+def _remark(run: RunRecorder, path: str, message: str) -> None:
+    run.note(SKIPPED, path, message)
+    warn(f"says of the {path}: {message}")
 
 
 def _measure(run: RunRecorder, found: unsupervised.Measured) -> list[Callable[[], None]]:
@@ -182,10 +217,16 @@ def _measure(run: RunRecorder, found: unsupervised.Measured) -> list[Callable[[]
     return [] if later is None else [lambda: run.metrics(later())]
 
 
-def _work_out(run: RunRecorder, taken: TrainingPass, pos_label: Any) -> None:
-    with run.attempt("training metrics", "work out the training metrics"):
-        run.metrics(taken.metrics(pos_label))
-        run.tags(taken.tags(pos_label))
+def _work_out(run: RunRecorder, taken: TrainingPass | None, plots: TrainingPlots | None, pos_label: Any) -> None:
+    metrics: dict[str, float] = {}
+    if taken is not None:
+        with run.attempt("training metrics", "work out the training metrics"):
+            metrics = taken.metrics(pos_label)
+            run.metrics(metrics)
+            run.tags(taken.tags(pos_label))
+    if plots is not None:
+        with run.attempt("training plots", "write the training plots"):
+            plots.write(taken, metrics)
 
 
 def _write_trace(run: RunRecorder, trace: Trace) -> None:

@@ -26,7 +26,7 @@ def regression(y_true: Any, y_pred: Any, sample_weight: Any = None) -> dict[str,
     sample_weight : array of shape (n_samples,), or None.
     """
     true, predicted = _outputs(y_true), _outputs(y_pred)
-    weight = _weights(sample_weight, len(true))
+    weight = weights_of(sample_weight, len(true))
     with np.errstate(all="ignore"):
         error = true - predicted
         squared = float(_mean(error * error, weight).mean())
@@ -64,8 +64,8 @@ def classification(
         what scikit-learn's functions give by default; see `positive_class`.
     """
     true, predicted = np.asarray(y_true).ravel(), np.asarray(y_pred).ravel()
-    labels, true_codes, predicted_codes = _codes(true, predicted, classes)
-    weight = _weights(sample_weight, len(true))
+    labels, true_codes, predicted_codes = codes_of(true, predicted, classes)
+    weight = weights_of(sample_weight, len(true))
     n = len(labels)
     hit = true_codes == predicted_codes
     support = np.bincount(true_codes, weights=weight, minlength=n)
@@ -122,7 +122,7 @@ def multilabel(y_true: Any, y_pred: Any, probabilities: Any = None, sample_weigh
     if true.shape != predicted.shape or not (is_label_matrix(true) and is_label_matrix(predicted)):
         return {}
     true, predicted = true != 0, predicted != 0
-    weight = _weights(sample_weight, len(true))
+    weight = weights_of(sample_weight, len(true))
     ones = np.ones(len(true)) if weight is None else weight
     right, claimed, support = (ones @ values for values in (true & predicted, predicted, true))
     share = _ratio(support, support.sum())
@@ -158,7 +158,7 @@ def is_label_matrix(values: NDArray[Any]) -> bool:
     return bool(((values == 0) | (values == 1)).all())
 
 
-def _codes(true: NDArray[Any], predicted: NDArray[Any], classes: Any) -> tuple[NDArray[Any], Codes, Codes]:
+def codes_of(true: NDArray[Any], predicted: NDArray[Any], classes: Any) -> tuple[NDArray[Any], Codes, Codes]:
     """Labels, and the places of both among them; those of the model where it has seen them all, which saves a sort."""
     if classes is not None and len(classes):
         last = len(classes) - 1
@@ -253,7 +253,7 @@ def _outputs(values: Any) -> Floats:
     return array.reshape(len(array), -1)
 
 
-def _weights(sample_weight: Any, n_samples: int) -> Floats | None:
+def weights_of(sample_weight: Any, n_samples: int) -> Floats | None:
     if sample_weight is None:
         return None
     weight = np.asarray(sample_weight, dtype=np.float64).ravel()

@@ -13,6 +13,7 @@ from autotrack.capture.recorder import number, text
 from autotrack.integrations.sklearn import scores
 from autotrack.integrations.sklearn.estimators import (
     attribute,
+    label_rule,
     row_limit,
     score_metric,
     takes_labels_from_probabilities,
@@ -37,6 +38,7 @@ class TrainingPass:
     y_true: Any
     y_pred: Any
     probabilities: Any
+    decisions: Any
     classes: Any
     sample_weight: Any
     rows: int
@@ -93,7 +95,7 @@ def predict_training_data(
         return None
     step = -(-total // row_limit(estimator, total, limit))
     X, y, sample_weight = (_every(step, values) for values in (X, y, sample_weight))
-    found = TrainingPass(kind, None, None, None, None, None, _rows(X) or 0, total, score_metric(estimator), None)
+    found = TrainingPass(kind, None, None, None, None, None, None, _rows(X) or 0, total, score_metric(estimator), None)
     estimator, X = without_names(estimator, X, params)
     with untouched(estimator, params), np.errstate(all="ignore"):
         if kind:
@@ -109,7 +111,9 @@ def predict_training_data(
             ):
                 found.y_pred = found.classes.take(np.argmax(found.probabilities, axis=1))
             else:
-                found.y_pred = _dense(estimator.predict(X))
+                found.y_pred = _by_decisions(found, estimator, X) if kind == "classifier" else None
+                if found.y_pred is None:
+                    found.y_pred = _dense(estimator.predict(X))
         if not kind or found.score_metric is None:
             _score(found, estimator, X, y, sample_weight)
     found.y_true = _dense(y, copy=True)
@@ -127,6 +131,21 @@ def _score(found: TrainingPass, estimator: Any, X: Any, y: Any, sample_weight: A
         found.score = number(score(X, y, **weighted))
     except Exception as error:  # noqa: BLE001 - it may want other arguments, or refuse this target
         found.skipped[f"{PREFIX}score"] = f"score raised {type(error).__name__}: {text(error)}"
+
+
+def _by_decisions(found: TrainingPass, estimator: Any, X: Any) -> Any:
+    """Labels from ``decision_function``, as ``predict`` gets them, and the decisions for the curves; else ``None``."""
+    classes = attribute(estimator, "classes_")
+    if found.probabilities is not None or not isinstance(classes, np.ndarray) or classes.ndim != 1:
+        return None
+    rule = label_rule(estimator, len(classes))
+    if rule is None:
+        return None
+    decisions = np.asarray(estimator.decision_function(X))
+    if decisions.shape not in ((len(decisions),), (len(decisions), len(classes))):
+        return None
+    found.decisions, found.classes = decisions, classes.copy()
+    return found.classes.take(rule(decisions))
 
 
 def _matrix(probabilities: Any) -> Any:
