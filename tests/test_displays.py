@@ -117,7 +117,7 @@ def test_a_display_plotted_again_is_a_picture_of_its_own(model):
 
 
 def test_the_whole_figure_is_drawn_where_an_axes_was_given(model):
-    figure, (left, right) = plt.subplots(1, 2, figsize=(4, 2))
+    _, (left, right) = plt.subplots(1, 2, figsize=(4, 2))
     left.plot([1, 2])
     RocCurveDisplay.from_estimator(model, test_X, test_y, ax=right)
     assert image("RocCurveDisplay_test_X.png").shape == (200, 400, 4)

@@ -41,6 +41,7 @@ class Sklearn(Integration):
             "sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")
         ),
         Functions("sklearn.metrics.cluster", "metric"),
+        Functions("sklearn.calibration", "metric", names=("calibration_curve",)),
         *(Method("sklearn.metrics._scorer", cls, {"__call__": "scorer"}) for cls in scorers.CLASSES),
         *displays.TARGETS,
         # Their inner fits are no runs.
@@ -56,6 +57,8 @@ class Sklearn(Integration):
                 "validation_curve",
             ),
         ),
+        # It predicts again and again, from data of its own making.
+        Functions("sklearn.inspection", "straight_through", names=("partial_dependence",)),
         # joblib's threads do not inherit context variables: what runs in them for an observed call is marked.
         Method("sklearn.utils.parallel", "Parallel", {"__call__": "into_threads"}, always=True),
         Method("sklearn.utils.parallel", "_FuncWrapper", {"__call__": "in_thread"}, always=True),
