@@ -18,6 +18,7 @@ from sklearn.decomposition import IncrementalPCA
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
 from sklearn.metrics import accuracy_score
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -222,6 +223,21 @@ def test_many_estimators_in_one_loop(logged):
     assert all(len(autotrack.get_run(run.run_id).models) == 1 for run in found)
 
 
+def test_a_model_that_becomes_garbage_inside_another_fit(logged):
+    class Host(BaseEstimator):
+        def fit(self, X, y):
+            models.clear()
+            gc.collect()
+            return self
+
+    models = [train(SGDClassifier(random_state=seed)) for seed in range(20)]
+    Host().fit(X, y)
+    autotrack.flush()
+    found = autotrack.search_runs("tags.fit_loop = 'partial_fit'")
+    assert len(found) == 20
+    assert set(found["status"]) == {"FINISHED"}
+
+
 def test_threads_share_nothing_but_what_they_share(logged):
     shared = GaussianNB()
     shared.partial_fit(*batches[0], classes=classes)
@@ -272,7 +288,7 @@ def test_a_loop_whose_last_step_failed_is_failed(logged):
     run = latest()
     assert run.status == "FAILED"
     assert run.error.endswith("ArithmeticError: no 2")
-    assert run.models == []
+    assert (run.models, [note.kind for note in run.notes]) == ([], ["warning"])
 
 
 def test_predictions_and_scores_get_the_step(logged):
@@ -430,6 +446,17 @@ def test_one_warm_fit_looks_as_any_other(logged):
     assert warm.artifacts == cold.artifacts
     assert warm.metrics.keys() == cold.metrics.keys()
     assert (warm.status, warm.notes) == (cold.status, cold.notes)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_curve_of_warm_starts_has_each_iteration_once(logged):
+    grows = GradientBoostingClassifier(n_estimators=3, warm_start=True).fit(X, y)
+    for size in (5, 8):
+        grows.set_params(n_estimators=size).fit(X, y)
+    assert history(latest(), "train_score") == list(enumerate(grows.train_score_))
+    begins_anew = GaussianMixture(3, warm_start=True, max_iter=2, init_params="random", random_state=0)
+    curves = [begins_anew.fit(X).lower_bounds_ for _ in range(3)]
+    assert history(latest(), "lower_bound") == list(enumerate(np.concatenate(curves)))
 
 
 @pytest.mark.parametrize("change", ["other data", "changed in place", "switched off", "other target", "clone"])

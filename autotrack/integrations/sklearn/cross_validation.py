@@ -130,9 +130,8 @@ class CrossValidations:
         """Gather what the call gave, before the user may change it; gives back what can be done later."""
         later: list[Callable[[], None]] = []
         inside.note_warnings(run, trace)
-        trace_file = inside.trace_file(trace)
-        if trace_file is not None:
-            later.append(lambda: run.artifact(inside.TRACE_FILE, trace_file))
+        if trace.root.children:
+            later.append(partial(_write, run, inside.TRACE_FILE, lambda: inside.trace_file(trace)))
         if outcome.error is not None:
             return later
         found = Found()
@@ -186,7 +185,9 @@ def _splitter(call: Call, cv: Any) -> str:
     if cv is not None and type(cv) is not int:
         return _shown(cv)
     y = call.argument("y")
-    shape: tuple[int, ...] = np.shape(y) if y is not None else ()
+    if isinstance(y, (list, tuple)):  # not all of it, which takes long
+        y = np.asarray(y[:1])
+    shape: tuple[int, ...] = getattr(y, "shape", ())
     is_column = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
     stratified = is_column and estimators.task(call.argument("estimator")) == "classifier"
     return f"{'StratifiedKFold' if stratified else 'KFold'}(n_splits={_DEFAULT_SPLITS if cv is None else cv})"
@@ -216,8 +217,9 @@ def _shown(value: Any) -> str:
     if isinstance(value, np.ndarray) and value.size <= _MOST_ITEMS:
         return str(value.tolist())
     if isinstance(value, (list, tuple, set, frozenset)):
-        plain = all(item is None or isinstance(item, (str, int, float, np.generic)) for item in value)
-        if plain and len(value) <= _MOST_ITEMS:
+        if len(value) <= _MOST_ITEMS and all(
+            item is None or isinstance(item, (str, int, float, np.generic)) for item in value
+        ):
             return str([item.item() if isinstance(item, np.generic) else item for item in value])
         return f"<{type(value).__name__} of {len(value)}>"
     shape = getattr(value, "shape", None)
@@ -238,8 +240,10 @@ def _note_failures(run: RunRecorder, found: Found, trace: Trace) -> None:
     run.note(WARNING, "failed folds", f"{found.n_failed} of {found.n_scores} test scores are not a number: {told}")
 
 
-def _write(run: RunRecorder, path: str, content: Callable[[], bytes]) -> None:
-    run.artifact(path, content())
+def _write(run: RunRecorder, path: str, content: Callable[[], bytes | None]) -> None:
+    data = content()
+    if data is not None:
+        run.artifact(path, data)
 
 
 def _write_plot(make: Callable[[], dict[str, Any]], on: list[tuple[RunRecorder, str]]) -> None:

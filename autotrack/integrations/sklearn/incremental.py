@@ -31,7 +31,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from autotrack.capture import guard
+from autotrack.capture import guard, scope
 from autotrack.capture.recorder import RunRecorder, error_text, number, text
 from autotrack.capture.trace import Trace
 from autotrack.entities import FAILED, FINISHED, KILLED, SKIPPED, WARNING, Dataset
@@ -230,21 +230,20 @@ class Incremental:
 
     def _finish(self, loop: Loop) -> tuple[str, str | None] | None:
         """Write the model, and give back the status and reason of a run whose last step failed."""
-        with loop.lock:
+        with loop.lock, scope.quietly():
             if loop.is_closed or not loop.run.is_ours:
                 return None
             loop.is_closed = True
             for key, count in loop.warnings.items():
                 loop.run.note(WARNING, *key, count)
-            estimator = loop.model()
-            if not self._session.settings.log_models:
-                pass
-            elif estimator is None:
-                loop.run.note(
-                    SKIPPED, "model", "the estimator was gone before its partial_fit loop was known to be over"
-                )
-            elif loop.steps and (loop.verdict is None or loop.rows):
-                write_models(loop.run, {MODEL: estimator}, *loop.sample, loop.dataset)
+            if self._session.settings.log_models and (loop.rows or loop.verdict is None):
+                estimator = loop.model()
+                if estimator is not None:
+                    write_models(loop.run, {MODEL: estimator}, *loop.sample, loop.dataset)
+                else:
+                    loop.run.note(
+                        SKIPPED, "model", "the estimator was gone before its partial_fit loop was known to be over"
+                    )
             loop.state, loop.sample = None, (None, None)
         for place, other in list(self._loops.items()):
             if other is loop:
@@ -265,7 +264,7 @@ class Incremental:
             self._gone.append(loop)
             if not self._is_told:
                 self._is_told = True
-                self._session.worker.submit(self._end_gone)
+                self._session.worker.later(self._end_gone)
 
         return gone
 
