@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import importlib.util
 import os
 import sys
 import threading
@@ -61,6 +62,10 @@ def autolog(*, disable: bool = False, **options: Any) -> None:
     unknown = set(found.integrations or ()) - set(KNOWN)
     if unknown:
         raise SettingsError(f"integrations={sorted(unknown)}: autotrack knows {', '.join(KNOWN)}")
+    if found.serialization_format == "skops" and importlib.util.find_spec("skops") is None:
+        raise SettingsError(
+            "serialization_format='skops': the package skops is not installed: pip install 'autotrack[skops]'"
+        )
     with _lock:
         if found.store:
             open_sink(found.store)

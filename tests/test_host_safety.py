@@ -205,7 +205,8 @@ def test_a_parallel_search_with_a_scorer_is_one_run(logged, backend):
     assert search.best_score_ > 0.9
     autotrack.flush()
     runs = autotrack.search_runs()
-    assert list(runs["run_name"]) == ["GridSearchCV(SVC)"]
+    assert list(runs["run_name"][runs["tags.search_candidate"].isna()]) == ["GridSearchCV(SVC)"]
+    assert len(runs) == 1 + 3
 
 
 def test_cross_validation_makes_no_run_for_its_inner_fits(logged):

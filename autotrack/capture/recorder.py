@@ -43,6 +43,7 @@ class RunRecorder:
     sink : where the run's events and files go.
     run_id : 32 hexadecimal digits.
     name : for people.
+    experiment : the one that the run belongs to.
 
     Attributes
     ----------
@@ -51,11 +52,12 @@ class RunRecorder:
         or ``None``.
     """
 
-    def __init__(self, session: Session, sink: Sink, run_id: str, name: str) -> None:
+    def __init__(self, session: Session, sink: Sink, run_id: str, name: str, experiment: str) -> None:
         self.session = session
         self.sink = sink
         self.run_id = run_id
         self.name = name
+        self.experiment = experiment
         self.ended = False
         self.step = 0
         self.before_end: Callable[[], tuple[str, str | None] | None] | None = None
@@ -95,7 +97,7 @@ class RunRecorder:
         for key, value in metrics.items():
             try:
                 points.append(Metric(text(key), number(value), step, at))
-            except (TypeError, ValueError, OverflowError):
+            except Exception:  # noqa: BLE001 - a value of the user's may raise anything when it is asked
                 continue
         if points:
             self.add(MetricsLogged(self.run_id, tuple(points)))
@@ -146,6 +148,35 @@ class RunRecorder:
     def attempt(self, subject: str, doing: str) -> guard.shield:
         """A shield whose failure also stands in the run's report: ``subject`` was not recorded, and why."""
         return _Attempt(self, subject, doing)
+
+    def past_child(
+        self,
+        name: str,
+        *,
+        start: int,
+        end: int,
+        status: str,
+        params: Mapping[str, str],
+        metrics: Iterable[Metric],
+        tags: Mapping[str, str],
+        datasets: Iterable[Dataset] = (),
+        notes: Iterable[Note] = (),
+        error: str | None = None,
+    ) -> str:
+        """Gather a whole child that is over already, to be written with this run's next batch; gives its id.
+
+        ``start`` and ``end`` in milliseconds since the epoch. The options' tags are not set on it.
+        """
+        child = new_id()
+        process = self.session.process_id
+        events: list[Event] = [RunStarted(child, name, start, self.experiment, self.run_id, process)]
+        events += [TagsSet(child, tags), ParamsLogged(child, params), MetricsLogged(child, tuple(metrics))]
+        events += [DatasetLogged(child, dataset) for dataset in datasets]
+        events += [NoteLogged(child, note) for note in notes]
+        events.append(RunEnded(child, status, end, error))
+        with self._lock:
+            self._events += events
+        return child
 
     def end(self, status: str, error: BaseException | str | None = None) -> None:
         """End the run, once, and flush. A forked child never ends its parent's run."""
@@ -217,7 +248,7 @@ class Session:
         self._open_sink = open_sink
         self._sinks: dict[str, Sink] = {}
         self._lock = threading.RLock()
-        self._process_id = new_id()
+        self.process_id = new_id()
         self._described: set[str] = set()
         self._open: dict[str, RunRecorder] = {}
         self._thread = threading.local()
@@ -236,15 +267,15 @@ class Session:
     ) -> RunRecorder:
         """Open a run in the store in force and tell the start (not flushed yet)."""
         sink = parent.sink if parent is not None else self._sink()
-        run = RunRecorder(self, sink, new_id(), name)
+        run = RunRecorder(self, sink, new_id(), name, experiment or self.settings.experiment)
         run.add(
             RunStarted(
                 run.run_id,
                 name,
                 now(),
-                experiment or self.settings.experiment,
+                run.experiment,
                 parent.run_id if parent is not None else None,
-                self._process_id,
+                self.process_id,
             )
         )
         run.tags({**self.settings.extra_tags, **(tags or {})})
@@ -297,7 +328,7 @@ class Session:
     def after_fork(self) -> None:
         """In a forked child: a process of its own, with a journal, a worker and no open runs of its own."""
         self._lock = threading.RLock()
-        self._process_id = new_id()
+        self.process_id = new_id()
         self._described.clear()
         self._open.clear()
         self.worker.after_fork()
@@ -317,7 +348,7 @@ class Session:
 
     def _describe(self, sink: Sink) -> None:
         facts = environment.quick_facts()
-        process_id = self._process_id
+        process_id = self.process_id
         sink.append([ProcessDescribed(process_id, facts)])
 
         def tell_the_rest() -> None:
@@ -337,18 +368,29 @@ def text(value: Any) -> str:
 
 
 def number(value: Any) -> float:
-    """The value as a float: Python and numpy scalars, 0-d arrays, Decimal, Fraction, bool.
+    """The value as a float: Python and numpy scalars, 0-d arrays and tensors of any library, Decimal, Fraction, bool.
 
     Raises
     ------
     TypeError, ValueError, OverflowError
         When it is none of them.
     """
-    if isinstance(value, (str, bytes)):
+    if type(value) is float:
+        return value
+    if isinstance(value, (str, bytes, bytearray)):
         raise TypeError(f"a metric is a number, not the text {value!r}")
     if getattr(value, "ndim", 0) != 0:
         raise TypeError(f"a metric is one number, not an array of shape {value.shape}")
-    return float(value)
+    if isinstance(value, complex) or getattr(getattr(value, "dtype", None), "kind", "") == "c":
+        raise TypeError(f"a metric is a real number, not {value!r}")
+    if hasattr(type(value), "__float__") or hasattr(type(value), "__index__"):
+        return float(value)
+    item = getattr(value, "item", None)
+    if callable(item):  # a 0-d array of a library whose arrays are no floats by themselves
+        inner = item()
+        if isinstance(inner, (int, float)):
+            return float(inner)
+    raise TypeError(f"a metric is a number, not a {type(value).__name__}")
 
 
 def error_text(error: BaseException | str | None) -> str | None:

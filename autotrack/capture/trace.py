@@ -7,10 +7,12 @@ thread they run, as far as the context was carried along.
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 import warnings
 import weakref
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any, Final
 
 from autotrack.capture import scope
@@ -77,12 +79,14 @@ class Node:
 class Trace:
     """The tree below one outermost fit, or below a ``method`` that fits clones of the estimator.
 
-    ``left_out`` counts the fits beyond the first `MOST_NODES`.
+    ``left_out`` counts the fits beyond the first `MOST_NODES`. ``search`` is for an integration: what it keeps of a
+    parameter search while that runs.
     """
 
     def __init__(self, instance: Any, method: str = "fit") -> None:
         self.count = 1
         self.left_out = 0
+        self.search: object | None = None
         self.warnings: dict[tuple[str, str], int] = {}
         self.root = Node(self, instance, method)
 
@@ -110,15 +114,36 @@ def by_key(key: int) -> Node | bool:
     return _live.get(key, True)
 
 
-def on_warning(message: warnings.WarningMessage) -> None:
-    """Take note of a warning that is being shown, if that happens inside an observed fit."""
+def on_warning(message: warnings.WarningMessage) -> bool:
+    """Take note of a warning that is being shown, if that happens inside an observed fit.
+
+    True for one that the user would not see without us, because their code runs for our sake; it is not shown.
+    """
     node = scope.quiet.get()
+    if node is scope.OURS:
+        _forget_shown(message)
+        return True
     if not isinstance(node, Node):
-        return
+        return False
     key = (message.category.__name__, str(message.message)[:_MESSAGE_CHARACTERS])
     seen = node.trace.warnings
     if key in seen or len(seen) < _MOST_WARNINGS:
         seen[key] = seen.get(key, 0) + 1
+    return False
+
+
+def _forget_shown(message: warnings.WarningMessage) -> None:
+    """Have Python show a warning again that it takes for shown: when the user's own call comes to it."""
+    text, category = str(message.message), message.category
+    getattr(warnings, "onceregistry", {}).pop((text, category), None)
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename == message.filename:
+            registry = frame.f_globals.get("__warningregistry__", {})
+            for key in ((text, category, message.lineno), (text, category, 0), (text, category)):
+                registry.pop(key, None)
+            return
+        frame = frame.f_back
 
 
 def _node_to_json(node: Node, origin: float) -> dict[str, Any]:

@@ -191,6 +191,7 @@ def feature_importances(
     *,
     importance: str = "importance",
     std: Any = None,
+    of: int | None = None,
     title: str = "Feature importances",
     subtitle: str = "",
     note: str = "",
@@ -202,15 +203,15 @@ def feature_importances(
     names, values : of all features; the `FEATURES` with the largest absolute values are kept.
     importance : what a value is, for the axis: ``"impurity decrease"``, ``"coefficient"`` …
     std : standard deviation of each value, or None.
+    of : so many features there are, where the caller has kept the largest.
     """
     import numpy as np
 
     from autotrack.plots import points
 
     array = np.asarray(values, dtype=np.float64).ravel()
-    n = len(array)
-    size = np.abs(array)
-    order = np.argsort(-np.where(np.isnan(size), -1.0, size), kind="stable")[:FEATURES]
+    n = max(len(array), of or 0)
+    order = np.argsort(-np.abs(array), kind="stable")[:FEATURES]  # NaN comes last
     if n > FEATURES:
         note = _joined(note, f"the {FEATURES} largest of {n:,}")
     spread = None if std is None else points.rounded(np.asarray(std, dtype=np.float64).ravel()[order])

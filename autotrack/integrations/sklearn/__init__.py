@@ -9,9 +9,10 @@ from typing import ClassVar
 
 from autotrack.capture.recorder import Session
 from autotrack.integrations.base import Call, Family, Functions, Integration, Method, Target, Watching
-from autotrack.integrations.sklearn import cross_validation, threads
+from autotrack.integrations.sklearn import cross_validation, displays, scorers, threads
 from autotrack.integrations.sklearn.after_fit import AfterFit
 from autotrack.integrations.sklearn.cross_validation import CrossValidations
+from autotrack.integrations.sklearn.displays import Displays
 from autotrack.integrations.sklearn.fits import Fits
 from autotrack.integrations.sklearn.incremental import Incremental
 from autotrack.integrations.sklearn.memory import Memory
@@ -36,25 +37,39 @@ class Sklearn(Integration):
                 "decision_function": "predict",
                 "score_samples": "predict",
                 "score": "score",
+                "transform": "transform",
             },
             timed=("fit", "fit_transform", "fit_predict", "partial_fit"),
         ),
         Functions(
             "sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")
         ),
+        Functions("sklearn.metrics.cluster", "metric"),
+        *(Method("sklearn.metrics._scorer", cls, {"__call__": "scorer"}) for cls in scorers.CLASSES),
+        *displays.TARGETS,
         Functions("sklearn.model_selection", "cross_validation", names=cross_validation.FUNCTIONS),
         Functions("sklearn.inspection", "cross_validation", names=("permutation_importance",)),
+        Functions("sklearn.model_selection", "split", names=("train_test_split",)),
         # joblib's threads do not inherit context variables: what runs in them for an observed call is marked.
         Method("sklearn.utils.parallel", "Parallel", {"__call__": "into_threads"}, always=True),
         Method("sklearn.utils.parallel", "_FuncWrapper", {"__call__": "in_thread"}, always=True),
+        # How far a search is; whatever of it a version of joblib lacks is not shown.
+        Method("joblib.parallel", "Parallel", {"print_progress": "progress"}, always=True),
+        Method(
+            "joblib.parallel",
+            "BatchCompletionCallBack",
+            {"__init__": "batch_made", "_register_outcome": "batch_done"},
+            always=True,
+        ),
     )
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.memory = Memory(session)
         self.fits = Fits(self.memory)
-        self.incremental = Incremental(self.memory, self.fits.write_model)
+        self.incremental = Incremental(self.memory)
         self.after_fit = AfterFit(self.memory)
+        self.displays = Displays(self.memory)
         self.cross_validations = CrossValidations(self.memory)
 
     def finish(self) -> None:
@@ -82,14 +97,38 @@ class Sklearn(Integration):
     def score(self, call: Call) -> Watching:
         yield from self.after_fit.score(call)
 
+    def transform(self, call: Call) -> Watching:
+        yield from self.memory.preparation.transform(call)
+
+    def split(self, call: Call) -> Watching:
+        yield from self.memory.preparation.split(call)
+
     def metric(self, call: Call) -> Watching:
         yield from self.after_fit.metric(call)
+
+    def scorer(self, call: Call) -> Watching:
+        yield from self.after_fit.scorer(call)
+
+    def display(self, call: Call) -> Watching:
+        yield from self.displays.display(call)
+
+    def plotted(self, call: Call) -> Watching:
+        yield from self.displays.plotted(call)
 
     def cross_validation(self, call: Call) -> Watching:
         yield from self.cross_validations.observe(call)
 
     def into_threads(self, call: Call) -> Watching:
-        yield from threads.into_threads(call)
+        yield from threads.into_threads(call, self.memory.rounds)
 
     def in_thread(self, call: Call) -> Watching:
         yield from threads.in_thread(call)
+
+    def progress(self, call: Call) -> Watching:
+        yield from self.memory.rounds.progress(call)
+
+    def batch_made(self, call: Call) -> Watching:
+        yield from self.memory.rounds.batch_made(call)
+
+    def batch_done(self, call: Call) -> Watching:
+        yield from self.memory.rounds.batch_done(call)

@@ -35,11 +35,12 @@ from autotrack.capture.recorder import RunRecorder, text
 from autotrack.capture.trace import Trace
 from autotrack.entities import WARNING, Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
-from autotrack.integrations.sklearn import estimators, inside, results, runs
+from autotrack.integrations.sklearn import cross_validation_results as results
+from autotrack.integrations.sklearn import estimators, inside, runs
+from autotrack.integrations.sklearn.cross_validation_results import Found
 from autotrack.integrations.sklearn.evaluation import FittedRun
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
-from autotrack.integrations.sklearn.results import Found
 
 FUNCTIONS: Final = (
     "cross_val_predict",

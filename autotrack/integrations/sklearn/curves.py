@@ -94,7 +94,7 @@ class Calibration:
 
     predicted: Floats
     observed: Floats
-    counts: Floats
+    counts: Any
     brier_score: float
 
 
@@ -140,17 +140,26 @@ class Seen:
     metrics: Mapping[str, float] | None = None
 
 
-def plots(seen: Seen, prefix: str = "") -> dict[str, Plot]:
-    """Every plot these predictions allow, by name. One that fails is told by `guard` and costs none of the others."""
+Attempt = Callable[[str, str], shield]
+
+
+def _shielded(_subject: str, doing: str) -> shield:
+    return shield(doing)
+
+
+def plots(seen: Seen, prefix: str = "", attempt: Attempt = _shielded) -> dict[str, Plot]:
+    """Every plot these predictions allow, by name. One that fails is told and costs none of the others.
+
+    Parameters
+    ----------
+    prefix : stands before each name.
+    attempt : the shield for one plot, made of what is recorded and of what may fail.
+    """
     found: dict[str, Plot] = {}
     if seen.y_true is None or seen.y_pred is None:
         return found
-    makers: dict[str, tuple[Callable[[Seen], Iterable[tuple[str, Plot]]], ...]] = {
-        "classifier": (_confusion_matrix, _rankings, _calibration),
-        "regressor": (_errors,),
-    }
-    for make in makers.get(seen.task, ()):
-        with shield("work out a plot"), np.errstate(all="ignore"):
+    for subject, make in _MAKERS.get(seen.task, {}).items():
+        with attempt(f"{prefix}{subject}", f"work out the plot of the {subject}"), np.errstate(all="ignore"):
             for name, plot in make(seen):
                 found[prefix + name] = plot
     return found
@@ -193,7 +202,7 @@ def _rankings(seen: Seen) -> Iterable[tuple[str, Plot]]:
             return
         flags, names = true.astype(bool), _labels(seen.classes, true.shape[1])
         kept = _most_frequent(flags.sum(axis=0), data.CLASSES)
-        note = _cut(len(kept), true.shape[1], "labels")
+        note = "each label by itself" + _cut(len(kept), true.shape[1], "labels")
         chosen = [(names[k], flags[:, k], score[:, k]) for k in kept]
     else:
         place = _places(true, seen.classes)
@@ -207,14 +216,14 @@ def _rankings(seen: Seen) -> Iterable[tuple[str, Plot]]:
             chosen = [("", place == k, column)]
         elif n > 2 and score.ndim == 2 and score.shape[1] == n:
             kept = np.arange(n) if n <= data.CLASSES else _most_frequent(np.bincount(place, minlength=n), data.CLASSES)
-            note = _cut(len(kept), n, "classes")
+            note = "each class against the rest" + _cut(len(kept), n, "classes")
             chosen = [(seen.classes[k], place == k, score[:, k]) for k in kept.tolist()]
     ranked = [(name, found) for name, flag, column in chosen if (found := rank(flag, column, weight)) is not None]
     if not ranked:
         return
     absent = len(chosen) - len(ranked)
     if absent:
-        note = (note + "; " if note else "") + f"{absent} without samples of both sides left out"
+        note += f"; {absent} left out, of which the data has all or nothing"
     common: dict[str, Any] = {"subtitle": seen.subtitle, "note": note, "positive": positive}
     series = [Series(data.label(name), found.fpr, found.tpr, facts={"auc": found.auc}) for name, found in ranked]
     yield "roc_curve", data.roc_curve(series, **common)
@@ -269,6 +278,17 @@ def _errors(seen: Seen) -> Iterable[tuple[str, Plot]]:
         yield "predicted_vs_actual" + suffix, data.predicted_vs_actual(actual, guess, facts=facts, **common)
 
 
+_MAKERS: Final[dict[str, dict[str, Callable[[Seen], Iterable[tuple[str, Plot]]]]]] = {
+    "classifier": {
+        "confusion_matrix": _confusion_matrix,
+        "roc_curve": _rankings,
+        "calibration_curve": _calibration,
+    },
+    "regressor": {"residuals": _errors},
+}
+"""Task → what fails together → the plots."""
+
+
 def _positive(seen: Seen) -> int:
     """Which of two classes is the positive one."""
     if seen.pos_label is None:
@@ -295,4 +315,4 @@ def _most_frequent(counts: Any, most: int) -> Any:
 
 
 def _cut(kept: int, n: int, what: str) -> str:
-    return f"the {kept} most frequent of {n:,} {what}" if kept < n else ""
+    return f"; the {kept} most frequent of {n:,} {what}" if kept < n else ""

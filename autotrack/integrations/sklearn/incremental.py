@@ -39,6 +39,7 @@ from autotrack.integrations.base import Call, Outcome, Watching
 from autotrack.integrations.sklearn import estimators, runs
 from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name
 from autotrack.integrations.sklearn.memory import Memory
+from autotrack.integrations.sklearn.model_writing import MODEL, write_models
 from autotrack.integrations.sklearn.training import TrainingPass, predict_training_data
 
 _EVERY_UP_TO: Final = 100
@@ -55,8 +56,6 @@ _VALUES: Final = {"loss_": "loss", "inertia_": "inertia", "reconstruction_err_":
 """Attribute that holds one number after each step → the metric that it becomes."""
 
 _MOST_LOOKED_AT: Final = 1_000
-
-WriteModel = Callable[[RunRecorder, Any, Any, TrainingPass | None, Dataset | None], None]
 
 
 class Loop:
@@ -91,10 +90,9 @@ class Loop:
 class Incremental:
     """Observer of ``partial_fit``."""
 
-    def __init__(self, memory: Memory, write_model: WriteModel) -> None:
+    def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._session = memory.session
-        self._write_model = write_model
         self._begin()
 
     def partial_fit(self, call: Call) -> Watching:
@@ -241,7 +239,7 @@ class Incremental:
             if self._session.settings.log_models and (loop.rows or loop.verdict is None):
                 estimator = loop.model()
                 if estimator is not None:
-                    self._write_model(loop.run, estimator, *loop.sample, loop.dataset)
+                    write_models(loop.run, {MODEL: estimator}, *loop.sample, loop.dataset)
                 else:
                     loop.run.note(
                         SKIPPED, "model", "the estimator was gone before its partial_fit loop was known to be over"

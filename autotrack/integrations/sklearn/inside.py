@@ -26,7 +26,8 @@ _CURVES: Final = {
     "oob_scores_": "oob_score",
     "lower_bounds_": "lower_bound",  # Gaussian mixtures
     "scores_": "score",  # Bayesian ridge
-    "bound_": "bound",
+    "loglike_": "loglike",  # factor analysis
+    "error_": "error",  # dictionary learning
 }
 """Attribute of a fitted estimator that holds one number per iteration → the metric that it becomes."""
 

@@ -1,297 +1,176 @@
-"""What the functions that evaluate an estimator give back, as metrics, tables and plot data.
+"""What a metric gives that is no number: reports, matrices, curves and one value per class become files of the run.
 
-Everything is copied here and now: the user may change it on the next line.
+``metrics/{metric}[-{n}]_{dataset}.txt`` holds a text as it is; ``….json`` holds
+``{"metric", "dataset", "call", "result"}``, where the result is a list, or a mapping for those that have several parts
+with names. NaN and infinities are the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
 """
 
 from __future__ import annotations
 
-import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from autotrack.capture.sinks import now
-from autotrack.capture.trace import Trace
-from autotrack.entities import Metric
-from autotrack.events import MetricsLogged
+from autotrack.capture.recorder import RunRecorder
+from autotrack.entities import SKIPPED
+from autotrack.events import number_to_json
 from autotrack.integrations.base import Call
-from autotrack.integrations.sklearn.estimators import run_name, score_metric
-from autotrack.plots.files import Plot
+from autotrack.integrations.sklearn.predictions import Origin
 
-_MOST_STEPS: Final = 1_000
-_MOST_FEATURES: Final = 100
-_BINS: Final = 20
+FOLDER: Final = "metrics"
 
-Floats = NDArray[np.float64]
+_MOST_NUMBERS: Final = 50_000
+"""So many numbers of one result are kept; as JSON they are about a megabyte."""
 
-
-class Found:
-    """What one call gave.
-
-    Attributes
-    ----------
-    points : metrics.
-    n_splits : the number of folds, where the result tells it; else 0.
-    n_scores, n_failed : test scores, and those of them that are NaN.
-    files : tables: an artifact's path and what makes its content.
-    plot : what makes the plot; ``None`` for none.
-    """
-
-    def __init__(self) -> None:
-        self.points: list[Metric] = []
-        self.n_splits = self.n_scores = self.n_failed = 0
-        self.files: dict[str, Callable[[], bytes]] = {}
-        self.plot: Callable[[], Plot] | None = None
-        self._at = now()
-
-    def logged(self, run_id: str) -> MetricsLogged:
-        """The metrics as one event."""
-        return MetricsLogged(run_id, tuple(self.points))
-
-    def one(self, key: str, value: Any, step: int = 0) -> None:
-        """One metric."""
-        self.points.append(Metric(key, float(value), int(step), self._at))
-
-    def folds(self, key: str, values: Floats) -> None:
-        """A metric with a step per fold, its mean and its standard deviation."""
-        for step, value in enumerate(values[:_MOST_STEPS].tolist()):
-            self.one(key, value, step)
-        self.spread(key, values)
-
-    def spread(self, key: str, values: Floats, step: int = 0) -> None:
-        """Mean and standard deviation of a metric."""
-        with np.errstate(all="ignore"):
-            self.one(f"mean_{key}", values.mean() if values.size else np.nan, step)
-            self.one(f"std_{key}", values.std() if values.size else np.nan, step)
-
-    def tests(self, scores: Floats) -> None:
-        """Count test scores."""
-        self.n_scores += scores.size
-        self.n_failed += int(np.isnan(scores).sum())
-
-
-def read(call: Call, value: Any, trace: Trace) -> Found:
-    """What a call gave.
-
-    Parameters
-    ----------
-    call : a call of one of the observed functions.
-    value : what it returned.
-    trace : the fits inside.
-    """
-    found = Found()
-    _READERS[call.wrapped.__name__](found, call, value, trace)
-    return found
-
-
-def _cross_val_score(found: Found, call: Call, value: Any, trace: Trace) -> None:
-    scores = _floats(value)
-    found.n_splits = len(scores)
-    found.folds("test_score", scores)
-    found.tests(scores)
-    seconds = _fit_seconds(trace, len(scores))
-    if seconds is not None:
-        found.folds("fit_time", seconds)
-
-
-def _cross_validate(found: Found, call: Call, value: Mapping[str, Any], trace: Trace) -> None:
-    for key, values in value.items():
-        if key.startswith(("test_", "train_")) or key in ("fit_time", "score_time"):
-            scores = _floats(values)
-            found.n_splits = max(found.n_splits, len(scores))
-            found.folds(key, scores)
-            if key.startswith("test_"):
-                found.tests(scores)
-
-
-def _cross_val_predict(found: Found, call: Call, value: Any, trace: Trace) -> None:
-    if call.argument("n_jobs") in (None, 1):
-        found.n_splits = len(trace.root.children)
-
-
-def _learning_curve(found: Found, call: Call, value: Sequence[Any], trace: Trace) -> None:
-    sizes, train, test = np.array(value[0]), _floats(value[1]), _floats(value[2])
-    _curve(found, "train_size", sizes.tolist(), sizes.tolist(), train, test)
-    for key, seconds in zip(("fit_time", "score_time"), value[3:], strict=False):
-        for size, row in zip(sizes.tolist(), _floats(seconds), strict=True):
-            found.spread(key, row, size)
-    subtitle, metric = _subtitle(call), _metric(call)
-
-    def plot() -> Plot:
-        from autotrack.plots import data
-
-        return data.learning_curve(_bands(sizes, train, test), ylabel=metric, subtitle=subtitle)
-
-    found.plot = plot
-
-
-def _validation_curve(found: Found, call: Call, value: Sequence[Any], trace: Trace) -> None:
-    train, test = _floats(value[0]), _floats(value[1])
-    param = str(call.argument("param_name"))
-    values = [item.item() if isinstance(item, np.generic) else item for item in call.argument("param_range")]
-    plain = all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in values)
-    shown: list[Any] = [item if plain else str(item) for item in values]
-    _curve(found, param, shown, range(len(shown)), train, test)
-    subtitle, metric = _subtitle(call), _metric(call)
-
-    def plot() -> Plot:
-        from autotrack.plots import data
-
-        return data.validation_curve(_bands(shown, train, test), param=param, ylabel=metric, subtitle=subtitle)
-
-    found.plot = plot
-
-
-def _permutation_test_score(found: Found, call: Call, value: Sequence[Any], trace: Trace) -> None:
-    score, scores, pvalue = float(value[0]), _floats(value[1]), float(value[2])
-    found.one("score", score)
-    found.one("pvalue", pvalue)
-    found.spread("permutation_score", scores)
-    subtitle, metric = _subtitle(call), _metric(call)
-
-    def plot() -> Plot:
-        from autotrack.plots import data
-
-        finite = scores[np.isfinite(scores)]
-        counts, edges = np.histogram(finite, bins=min(_BINS, max(1, len(finite))))
-        return data.bars(
-            [f"{low:.4g} … {high:.4g}" for low, high in itertools.pairwise(edges)],
-            counts,
-            xlabel=f"permutations with this {metric}",
-            title="Scores of permuted targets",
-            subtitle=subtitle,
-            note=f"{metric} {score:.4g}, p-value {pvalue:.3g}",
-        )
-
-    found.plot = plot
-
-
-def _permutation_importance(found: Found, call: Call, value: Mapping[str, Any], trace: Trace) -> None:
-    # One result, or one for each of several scorers.
-    several = "importances" not in value
-    bunches = dict(value) if several else {"": value}
-    copies = {
-        scorer: (_floats(bunch["importances_mean"]), _floats(bunch["importances_std"]))
-        for scorer, bunch in bunches.items()
-    }
-    means = next(iter(copies.values()))[0]
-    names = _feature_names(call, len(means))
-    for scorer, (mean, _) in copies.items():
-        prefix = f"importance_{scorer}_" if scorer else "importance_"
-        # Of very many features the most important ones; the table has all.
-        for place in np.sort(np.argsort(-np.abs(mean), kind="stable")[:_MOST_FEATURES]).tolist():
-            found.one(prefix + names[place], mean[place])
-    found.files["importances.csv"] = lambda: _csv(
-        ("scorer", "feature", "importance_mean", "importance_std"),
-        (
-            (scorer, name, *numbers)
-            for scorer, (mean, std) in copies.items()
-            for name, *numbers in zip(names, mean.tolist(), std.tolist(), strict=True)
-        ),
-    )
-    scorer, (mean, std) = next(iter(copies.items()))
-    subtitle, metric = _subtitle(call), scorer or _metric(call)
-
-    def plot() -> Plot:
-        from autotrack.plots import data
-
-        return data.feature_importances(
-            names,
-            mean,
-            std=std,
-            importance=f"mean decrease of {metric}",
-            title="Permutation importances",
-            subtitle=subtitle,
-        )
-
-    found.plot = plot
-
-
-_READERS: Final[Mapping[str, Callable[[Found, Call, Any, Trace], None]]] = {
-    "cross_val_predict": _cross_val_predict,
-    "cross_val_score": _cross_val_score,
-    "cross_validate": _cross_validate,
-    "learning_curve": _learning_curve,
-    "permutation_importance": _permutation_importance,
-    "permutation_test_score": _permutation_test_score,
-    "validation_curve": _validation_curve,
+_PARTS: Final[Mapping[str, Sequence[str]]] = {
+    "class_likelihood_ratios": ("positive", "negative"),
+    "confusion_matrix_at_thresholds": ("tns", "fps", "fns", "tps", "thresholds"),
+    "det_curve": ("fpr", "fnr", "thresholds"),
+    "homogeneity_completeness_v_measure": ("homogeneity", "completeness", "v_measure"),
+    "precision_recall_curve": ("precision", "recall", "thresholds"),
+    "precision_recall_fscore_support": ("precision", "recall", "f_score", "support"),
+    "roc_curve": ("fpr", "tpr", "thresholds"),
 }
+"""The names of what a function gives back as a tuple."""
 
 
-def _curve(
-    found: Found, name: str, shown: Sequence[Any], steps: Sequence[int] | range, train: Floats, test: Floats
-) -> None:
-    """Scores of shape (n_points, n_splits): metrics per point, and a table of all."""
-    found.n_splits = test.shape[1]
-    found.tests(test)
-    for key, scores in (("train_score", train), ("test_score", test)):
-        for step, row in zip(steps, scores, strict=True):
-            found.spread(key, row, step)
-    found.files["scores.csv"] = lambda: _csv(
-        (name, "fold", "train_score", "test_score"),
-        (
-            (at, fold, *numbers)
-            for at, train_row, test_row in zip(shown, train.tolist(), test.tolist(), strict=True)
-            for fold, numbers in enumerate(zip(train_row, test_row, strict=True))
-        ),
+def record(call: Call, name: str, value: Any, origin: Origin, command: str) -> None:
+    """Have a result written among the artifacts of the run, and drawn as data where it is a curve or a matrix."""
+    run = origin.fitted.run
+    dataset = f"{origin.dataset}-part" if origin.part else origin.dataset
+    key = origin.fitted.key(name, dataset, "part result" if origin.part else "result")
+    tasks: list[Callable[[], None]] = []
+    path = f"{FOLDER}/{key}"
+    kept = _own(value)
+    size = _numbers(kept)
+    if size is None:
+        run.note(SKIPPED, name, f"{command} gave a {type(value).__name__}, which is not kept")
+    elif size > _MOST_NUMBERS:
+        run.note(SKIPPED, name, f"{command} gave {size:,} numbers; up to {_MOST_NUMBERS:,} are kept")
+    elif isinstance(kept, str):
+        text = kept.encode("utf-8", "surrogatepass")
+        tasks.append(lambda: run.artifact(f"{path}.txt", text))
+    else:
+        about = {"metric": name, "dataset": dataset, "call": command}
+        tasks.append(lambda: run.artifact(f"{path}.json", _to_json(about, name, kept)))
+    plot = _PLOTS.get(name) if run.session.settings.log_plots else None
+    if plot is not None and size is not None:
+        more = _labels(call, value) if plot is _confusion_matrix else call.argument("pos_label")
+        subtitle = f"{run.name}, {dataset}"
+        tasks.append(lambda: _write_plot(run, key, plot(kept, more, subtitle)))
+
+    def write() -> None:
+        with run.attempt(name, f"write the result of {name}"):
+            for task in tasks:
+                task()
+        run.flush()
+
+    run.flush()
+    if tasks:
+        run.session.worker.submit(write)
+
+
+def _own(value: Any) -> Any:
+    """A copy of a result that the user's program cannot change; arrays stay arrays."""
+    if isinstance(value, np.ndarray):
+        return np.array(value)
+    if isinstance(value, Mapping):
+        return {str(key): _own(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_own(inner) for inner in value]
+    if hasattr(value, "to_numpy"):
+        return np.array(value.to_numpy())
+    if not isinstance(value, (str, int, float, bool, np.generic, type(None))) and hasattr(value, "__array__"):
+        return np.array(value)
+    return value
+
+
+def _numbers(value: Any) -> int | None:
+    """How many numbers a result holds (letters count a tenth), ``None`` where it holds what JSON has no form for."""
+    if isinstance(value, np.ndarray):
+        return value.size if value.dtype.kind in "biufOUS" else None
+    if isinstance(value, (dict, list)):
+        counts = [_numbers(inner) for inner in (value.values() if isinstance(value, dict) else value)]
+        return None if any(count is None for count in counts) else sum(filter(None, counts))
+    if isinstance(value, str):
+        return len(value) // 10
+    return 1 if value is None or isinstance(value, (int, float, np.generic)) else None
+
+
+def _to_json(about: Mapping[str, str], name: str, value: Any) -> bytes:
+    parts = _PARTS.get(name)
+    if parts is not None and isinstance(value, list) and len(parts) == len(value):
+        value = dict(zip(parts, value, strict=True))
+    return json.dumps({**about, "result": _plain(value)}, allow_nan=False).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, float):
+        return number_to_json(value)
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value if value is None or isinstance(value, (str, int)) else str(value)
+
+
+def _labels(call: Call, matrix: Any) -> list[Any]:
+    """The classes of a confusion matrix, as scikit-learn orders them."""
+    labels = call.argument("labels")
+    if labels is None:
+        from sklearn.utils.multiclass import unique_labels
+
+        labels = unique_labels(call.argument("y_true"), call.argument("y_pred"))
+    named = list(np.asarray(labels).tolist())
+    return named if len(named) == len(matrix) else list(range(len(matrix)))
+
+
+def _write_plot(run: RunRecorder, key: str, plot: Any) -> None:
+    from autotrack.plots import files
+
+    run.artifact(files.path_of(key), files.to_json({key: plot}))
+
+
+def _confusion_matrix(counts: Any, labels: Any, subtitle: str) -> Any:
+    from autotrack.plots import data
+
+    return data.confusion_matrix(counts, labels, subtitle=subtitle)
+
+
+def _roc_curve(curve: Any, positive: Any, subtitle: str) -> Any:
+    from autotrack.plots import data
+
+    fpr, tpr, _ = curve
+    return data.roc_curve([data.Series("", fpr, tpr)], subtitle=subtitle, positive=positive)
+
+
+def _precision_recall_curve(curve: Any, positive: Any, subtitle: str) -> Any:
+    from autotrack.plots import data
+
+    precision, recall, _ = curve
+    return data.precision_recall_curve([data.Series("", recall, precision)], subtitle=subtitle, positive=positive)
+
+
+def _det_curve(curve: Any, positive: Any, subtitle: str) -> Any:
+    from autotrack.plots import data
+
+    fpr, fnr, _ = curve
+    return data.lines(
+        [data.Series("", fpr, fnr)],
+        xlabel="False positive rate",
+        ylabel="False negative rate",
+        title="Detection error tradeoff",
+        subtitle=subtitle,
     )
 
 
-def _bands(x: Any, train: Floats, test: Floats) -> list[Any]:
-    from autotrack.plots.data import Series
-
-    with np.errstate(all="ignore"):
-        return [
-            Series(name, x, scores.mean(axis=1), std=scores.std(axis=1))
-            for name, scores in (("training", train), ("validation", test))
-        ]
-
-
-def _csv(header: Sequence[str], rows: Any) -> bytes:
-    import csv
-    import io
-
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return buffer.getvalue().encode("utf-8", "surrogatepass")
-
-
-def _fit_seconds(trace: Trace, n_splits: int) -> Floats | None:
-    """The time of each fold's fit; ``None`` where the fits cannot be told to be one per fold, in order."""
-    nodes = trace.root.children
-    if len(nodes) != n_splits or any(node.seconds is None for node in nodes):
-        return None
-    for earlier, later in itertools.pairwise(nodes):
-        if earlier.seconds is None or earlier.began + earlier.seconds > later.began:
-            return None
-    return np.array([node.seconds for node in nodes], dtype=np.float64)
-
-
-def _feature_names(call: Call, n_features: int) -> list[str]:
-    for names in (getattr(call.argument("X"), "columns", None), _told_names(call.argument("estimator"))):
-        if names is not None and len(names) == n_features:
-            return [str(name) for name in names]
-    return [f"x{place}" for place in range(n_features)]
-
-
-def _told_names(estimator: Any) -> Any:
-    return getattr(estimator, "feature_names_in_", None)
-
-
-def _subtitle(call: Call) -> str:
-    return run_name(call.argument("estimator"))
-
-
-def _metric(call: Call) -> str:
-    scoring = call.argument("scoring")
-    if isinstance(scoring, str):
-        return scoring
-    return "score" if scoring is not None else score_metric(call.argument("estimator")) or "score"
-
-
-def _floats(values: Any) -> Floats:
-    return np.array(values, dtype=np.float64)
+_PLOTS: Final[Mapping[str, Callable[[Any, Any, str], Any]]] = {
+    "confusion_matrix": _confusion_matrix,
+    "det_curve": _det_curve,
+    "precision_recall_curve": _precision_recall_curve,
+    "roc_curve": _roc_curve,
+}

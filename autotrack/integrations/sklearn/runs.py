@@ -30,8 +30,7 @@ def open_run(
     name : the run's; empty for the estimator's.
     tags : tags besides those that name the estimator.
     """
-    cls = type(estimator)
-    found = {"estimator_name": cls.__name__, "estimator_class": f"{cls.__module__}.{cls.__qualname__}", **(tags or {})}
+    found = {**estimators.class_tags(estimator), **(tags or {})}
     active = scope.active_run.get()
     if active is not None and active.ended:
         active = None
