@@ -364,6 +364,14 @@ def test_what_only_prepares_makes_no_run(logged):
     assert count() == 0
 
 
+def test_what_the_batches_went_through_is_told(logged):
+    scaled = StandardScaler().fit_transform(X)
+    SGDClassifier().partial_fit(scaled[:50], y[:50], classes=classes)
+    run = latest()
+    assert run.tags["preprocessing"] == "StandardScaler"
+    assert "preprocessing.json" in run.artifacts
+
+
 def test_inside_a_fit_it_goes_straight_through(logged):
     class Ensemble(ClassifierMixin, BaseEstimator):
         def fit(self, X, y):
