@@ -7,6 +7,7 @@ import multiprocessing
 import pickle
 import signal
 import threading
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -50,11 +51,13 @@ class Grumpy(ClassifierMixin, BaseEstimator):
 
 
 class Selfish(Grumpy):
-    """Holds on to itself."""
+    """Comes to hold on to itself."""
 
     def partial_fit(self, X, y, classes=None):
-        self.me_ = [lambda: self]
-        return super().partial_fit(X, y)
+        super().partial_fit(X, y)
+        if self.seen_ > 60:
+            self.me_ = [lambda: self]
+        return self
 
 
 def train(model, n=5):
@@ -195,8 +198,9 @@ def test_the_users_own_estimators_are_not_kept_alive(logged):
     gc.collect()
     autotrack.flush()
     assert latest().model().seen_ == 150
-    train(Selfish())
+    gone = weakref.ref(train(Selfish()))
     gc.collect()
+    assert gone() is None
     autotrack.flush()
     run = latest()
     assert (run.name, run.status, run.models) == ("Selfish", "FINISHED", [])
@@ -323,6 +327,13 @@ def test_inside_an_active_run_the_loop_writes_to_it_and_leaves_its_model(logged)
     train(first)
     assert latest().run_id != run.run_id
     assert steps(autotrack.get_run(run.run_id), "rows_seen") == list(range(5))
+
+
+def test_a_run_opened_by_hand_does_not_fail_with_its_loop(logged):
+    model = Grumpy()
+    with autotrack.start_run("mine"), pytest.raises(ArithmeticError):
+        model.partial_fit(X[:3], np.zeros(3))
+    assert (latest().status, latest().tags["fit_error"]) == ("FINISHED", "ArithmeticError: no 2")
 
 
 def test_all_of_the_family(logged):
