@@ -85,7 +85,6 @@ def shared_rows(train: Any, evaluated: Any) -> Shared | None:
     equal = known.equal(pairs[0], other, pairs[1])
     count = int(equal.sum())
     met = len(np.unique(pairs[0][equal]))
-    whole = len(here) == other.n_rows
     if count < 2 or met >= 0.99 * len(there) or count == len(here):
         return None
     repeated_here = len(hashes_here) - len(np.unique(hashes_here))
@@ -94,7 +93,9 @@ def shared_rows(train: Any, evaluated: Any) -> Shared | None:
         or _hangs_together(known, there, other, here, count)
     ):
         return None
-    return Shared(count, other.n_rows, known.n_columns, whole and len(there) == known.n_rows)
+    # A hash that two different rows of the training data have in common hides one of them.
+    exact = bool(equal.all()) and len(here) == other.n_rows and len(there) == known.n_rows
+    return Shared(count, other.n_rows, known.n_columns, exact)
 
 
 def _by_chance(n: int, repeated: int, m: int, repeated_here: int) -> float:
@@ -116,6 +117,18 @@ def _hangs_together(known: Table, there: Array, other: Table, here: Array, count
         common = np.isin(other.hashes(here, columns), known.hashes(there, columns))
         halves.append(int(common.sum()))
     return 2 * count >= min(halves)
+
+
+def _scattered(numbers: Array) -> Array:
+    """Odd numbers of 64 bits, one for each number, that no few of them add up to another of (SplitMix64)."""
+    z = numbers * _ODD
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    scattered: Array = z ^ (z >> np.uint64(31)) | np.uint64(1)
+    return scattered
+
+
+_KEYS: Final = _scattered(np.arange(1, 1025, dtype=np.uint64))
 
 
 class Table:
@@ -204,7 +217,8 @@ class Table:
     def _numbers(self, rows: Array | slice | None, columns: Array) -> Array:
         """A hash of each row's values in these columns of numbers, counted through the blocks."""
         rows = slice(None) if rows is None else rows
-        found: Array = np.zeros(len(np.arange(self.n_rows)[rows]), dtype=np.uint64)
+        count = len(range(self.n_rows)[rows]) if isinstance(rows, slice) else len(rows)
+        found: Array = np.zeros(count, dtype=np.uint64)
         start = 0
         for places, block in self.blocks:
             wanted = columns[(columns >= start) & (columns < start + len(places))] - start
@@ -217,9 +231,8 @@ class Table:
                 step = int(wanted[1] - wanted[0]) if len(wanted) > 1 else 1
                 part = block[int(wanted[0]) : int(wanted[-1]) + 1 : step] if _is_even(wanted, step) else block[wanted]
             bits = _bits(part[:, rows])
-            keys = (wanted + (start - len(places)) + 1).astype(np.uint64) * _ODD | np.uint64(1)
             mixed = bits ^ (bits >> _HALF)
-            found += keys @ mixed
+            found += _KEYS[(wanted + (start - len(places))) % len(_KEYS)] @ mixed
         found ^= found >> _HALF
         return found
 

@@ -45,6 +45,7 @@ class Sklearn(Integration):
             "sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")
         ),
         Functions("sklearn.metrics.cluster", "metric"),
+        Functions("sklearn.calibration", "metric", names=("calibration_curve",)),
         *(Method("sklearn.metrics._scorer", cls, {"__call__": "scorer"}) for cls in scorers.CLASSES),
         *displays.TARGETS,
         Functions("sklearn.model_selection", "cross_validation", names=cross_validation.FUNCTIONS),

@@ -136,7 +136,19 @@ class FittedRun:
 
 def data_of(call: Call) -> Any:
     """The data that a method of an estimator was given: its first argument, whatever the parameter's name."""
+    if not call.names:  # of a method that takes anything, as bad decorators make it
+        return call.args[0] if call.args else call.kwargs.get("X")
     return call.argument(call.first())
+
+
+_TARGETS: Final = ("y", "Y", "target", "targets", "y_true", "labels")
+
+
+def target_of(call: Call) -> Any:
+    """The target that a method of an estimator was given; chains call it ``Y``."""
+    if not call.names and len(call.args) > 1:
+        return call.args[1]
+    return next((value for name in _TARGETS if (value := call.argument(name)) is not None), None)
 
 
 def input_name(call: Call) -> str | None:

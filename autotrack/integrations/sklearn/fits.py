@@ -11,7 +11,7 @@ from autotrack.entities import Dataset
 from autotrack.integrations.base import Call, Watching
 from autotrack.integrations.sklearn import estimators, leavings, preparation, runs, searches
 from autotrack.integrations.sklearn.data_checks import DataChecks
-from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name
+from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name, target_of
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
 from autotrack.integrations.sklearn.underway import Underway
@@ -109,7 +109,7 @@ class Fits:
             return params, earlier.dataset
         if not self._session.settings.log_datasets:
             return params, None
-        dataset = run.describe(data_of(call), call.argument("y"), name=name, context="train")
+        dataset = run.describe(data_of(call), target_of(call), name=name, context="train")
         if dataset is not None:
             run.dataset(dataset)
         return params, dataset

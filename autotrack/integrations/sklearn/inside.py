@@ -13,7 +13,7 @@ from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.trace import Trace
 from autotrack.entities import WARNING, Metric
 from autotrack.events import MetricsLogged
-from autotrack.integrations.sklearn.estimators import last_step
+from autotrack.integrations.sklearn.estimators import attribute, last_step
 
 TRACE_FILE: Final = "fit_trace.json"
 _MOST_POINTS: Final = 1_000
@@ -49,7 +49,7 @@ def note_warnings(run: RunRecorder, trace: Trace) -> None:
 
 def step_seconds(estimator: Any, trace: Trace) -> dict[str, float]:
     """How long each step of a pipeline was fitted, as ``fit_seconds.<step>``; by identity, so never guessed."""
-    steps = getattr(estimator, "steps", None)
+    steps = attribute(estimator, "steps")
     if not trace.root.children or not isinstance(steps, list):
         return {}
     seconds: dict[int, float] = {}
@@ -69,7 +69,7 @@ def trace_file(trace: Trace) -> bytes | None:
 def look_inside(run: RunRecorder, estimator: Any, trace: Trace | None, at: int) -> None:
     """Gather what the fitted estimator tells of its iterations. ``at`` is the time of the metrics in milliseconds."""
     model = last_step(estimator)
-    attributes = getattr(model, "__dict__", None)
+    attributes = attribute(model, "__dict__")
     if not isinstance(attributes, dict):
         return
     points: list[Metric] = []

@@ -9,10 +9,10 @@ from autotrack.capture.guard import shield
 from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.sinks import now
 from autotrack.capture.trace import Trace
-from autotrack.entities import Dataset
+from autotrack.entities import SKIPPED, Dataset
 from autotrack.integrations.base import Call, Outcome
 from autotrack.integrations.sklearn import inside, searches, unsupervised
-from autotrack.integrations.sklearn.evaluation import data_of
+from autotrack.integrations.sklearn.evaluation import data_of, target_of
 from autotrack.integrations.sklearn.model_writing import MODEL, write_models
 from autotrack.integrations.sklearn.plotting import TrainingPlots
 from autotrack.integrations.sklearn.training import TrainingPass, predict_training_data
@@ -53,11 +53,14 @@ def look_after(
     X, taken = data_of(call), None
     with run.attempt("training metrics", "predict the training data for the training metrics"):
         taken = predict_training_data(
-            call.instance, X, call.argument("y"), call.argument("sample_weight"), params, settings.max_metric_rows
+            call.instance, X, target_of(call), call.argument("sample_weight"), params, settings.max_metric_rows
         )
     with run.attempt("training metrics", "measure the fitted model"):
         labels = outcome.value if getattr(call.wrapped, "__name__", "") == "fit_predict" else None
         later.extend(_measure(run, unsupervised.measure(call.instance, X, labels, params)))
+    if taken is not None:
+        for subject, reason in taken.skipped.items():
+            run.note(SKIPPED, subject, reason)
     if taken is not None and taken.rows < taken.total:
         run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
     if settings.log_models:
