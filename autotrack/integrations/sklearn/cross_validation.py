@@ -17,6 +17,9 @@ was given, under its own name. Metrics:
   that is where one looks for what a model relies on. The rest is a run of its own, so that importances on several
   data sets do not mix.
 
+What the data went through before is told as for fits, and a transformer that learnt from all the rows before they were
+split into folds is a finding in the run's report.
+
 Nothing is asked of a splitter that could change what it gives: a generator given as ``cv`` is not touched.
 """
 
@@ -33,11 +36,12 @@ from autotrack.capture.guard import shield
 from autotrack.capture.names import argument_name
 from autotrack.capture.recorder import RunRecorder, text
 from autotrack.capture.trace import Trace
-from autotrack.entities import WARNING, Dataset
+from autotrack.entities import CHECK, WARNING, Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
 from autotrack.integrations.sklearn import cross_validation_results as results
-from autotrack.integrations.sklearn import estimators, inside, runs
+from autotrack.integrations.sklearn import estimators, inside, preparation, runs
 from autotrack.integrations.sklearn.cross_validation_results import Found
+from autotrack.integrations.sklearn.data_checks import PREPROCESSING, leaks_into_folds
 from autotrack.integrations.sklearn.evaluation import FittedRun
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
@@ -112,11 +116,18 @@ class CrossValidations:
             fitted = self._memory.fitted.get(estimator)
             if fitted is not None:
                 run.tags({"model_run_id": fitted.run.run_id})
+        X, y = call.argument("X"), call.argument("y")
+        prepared = self._memory.preparation.look_at_data(run, X, y)
+        if prepared.file is not None:
+            self._session.worker.submit(partial(_write_preparation, run, prepared.file))
+        if prepared.made is not None and call.wrapped.__name__ in FUNCTIONS:
+            with run.attempt("preprocessing", "look for transformers that saw the rows of test folds"):
+                for message in leaks_into_folds(prepared.made, name, call.wrapped.__name__):
+                    run.note(CHECK, PREPROCESSING, message)
         if not self._session.settings.log_datasets:
             return None
-        y = call.argument("y")
         context = "train" if call.wrapped.__name__ in FUNCTIONS else "eval"
-        dataset = run.describe(call.argument("X"), y, name=name, context=context)
+        dataset = run.describe(X, y, name=name, context=context)
         if dataset is not None:
             target = argument_name(call.frame, "y", call.position("y"), y) if y is not None else None
             if target is not None:
@@ -244,6 +255,11 @@ def _write(run: RunRecorder, path: str, content: Callable[[], bytes | None]) -> 
     data = content()
     if data is not None:
         run.artifact(path, data)
+
+
+def _write_preparation(run: RunRecorder, data: bytes) -> None:
+    run.artifact(preparation.FILE, data)
+    run.flush()
 
 
 def _write_plot(make: Callable[[], dict[str, Any]], on: list[tuple[RunRecorder, str]]) -> None:

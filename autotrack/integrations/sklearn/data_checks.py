@@ -118,6 +118,27 @@ def leaks(train: Made, evaluated: Made, name: str) -> list[str]:
     return found
 
 
+def leaks_into_folds(made: Made, name: str, function: str) -> list[str]:
+    """A sentence for each transformer that learnt from all the rows that are about to be split into folds.
+
+    Parameters
+    ----------
+    made : where the data came from.
+    name : what the script calls it.
+    function : what splits it.
+    """
+    found = []
+    for part in steps_of(made):
+        step = part.by
+        if isinstance(step, Step) and step.learns and step.on is not None and made.within(step.on):
+            answers = ", with their targets" if step.supervised else ""
+            found.append(
+                f"{step.label} was fitted on all rows of {name}{answers}, before {function} split them into folds: "
+                "every fold is tested on rows that it learnt from; put it in a pipeline with the model"
+            )
+    return found
+
+
 def is_test_part(evaluated: Made, train: Made) -> bool:
     """Whether data was split off the training data, or off a part of it, for testing."""
     return any(made.how == "test" for made in _since(evaluated, train))

@@ -189,9 +189,15 @@ class Preparation:
                 found.made = self.lineage.source(X, name)
             else:
                 found.made = self.lineage.of(X)
-            y = call.argument("y")
-            if found.made is not None or y is not None:
-                found.file = _record(run, steps_of(found.made), steps_of(self.lineage.of(y)))
+            found.file = self._tell(run, found.made, call.argument("y"))
+        return found
+
+    def look_at_data(self, run: RunRecorder, X: Any, y: Any) -> Prepared:
+        """As `look_at`, for data that no model of its own is fitted on."""
+        found = Prepared()
+        with run.attempt("preprocessing", "tell what the data went through"):
+            found.made = self.lineage.of(X)
+            found.file = self._tell(run, found.made, y)
         return found
 
     def fitted_with_run(self, call: Call, result: Any) -> None:
@@ -199,6 +205,11 @@ class Preparation:
         if call.wrapped.__name__ == "fit_transform":
             X = data_of(call)
             self._transformed(X, self.lineage.of(X), self._step(call.instance), "fit_transform", result)
+
+    def _tell(self, run: RunRecorder, made: Made | None, y: Any) -> bytes | None:
+        if made is None and y is None:
+            return None
+        return _record(run, steps_of(made), steps_of(self.lineage.of(y)))
 
     def _step(self, estimator: Any) -> Step:
         """The fit behind what an estimator transforms."""
