@@ -63,6 +63,9 @@ _PLAIN: Final = (
 )
 """Those of them that look at columns by position only."""
 
+_SEARCH_ASKS: Final = frozenset({"predict", "predict_proba", "score", "classes_"})
+"""What a search of scikit-learn's own has its best estimator do."""
+
 _NOT_PURE: Final = ("FunctionTransformer", "StackingClassifier", "StackingRegressor")
 """… but for these: the first calls functions of the user's, the others note a shape each time."""
 
@@ -139,9 +142,20 @@ def task(estimator: Any) -> str:
     return "regressor" if is_regressor(last) else ""
 
 
+def predicting(estimator: Any, params: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """What predicts for an estimator, and the params of that: a search has its best estimator do it."""
+    best = getattr(estimator, "best_estimator_", None) if is_search(estimator) else None
+    if best is None or any(vars(cls).keys() & _SEARCH_ASKS for cls in type(estimator).__mro__[:-1] if _is_foreign(cls)):
+        return estimator, params
+    return best, best.get_params(deep=True)
+
+
 def score_metric(estimator: Any) -> str | None:
     """The training metric that ``estimator.score`` is, where that can be told without calling it."""
     last = last_step(estimator)
+    if is_search(last) and getattr(last, "scoring", None) is None:
+        best, _ = predicting(last, {})
+        return None if best is last else score_metric(best)
     score = getattr(type(last), "score", None)
     inner = getattr(score, "__wrapped__", score)
     if inner is getattr(ClassifierMixin.score, "__wrapped__", ClassifierMixin.score):
@@ -283,6 +297,10 @@ def _is_sklearns(estimator: Any, *modules: str) -> bool:
     """Whether its class is defined in one of these modules of scikit-learn."""
     parts = type(estimator).__module__.split(".", 2)
     return parts[0] == "sklearn" and len(parts) > 1 and parts[1] in modules
+
+
+def _is_foreign(cls: type) -> bool:
+    return not cls.__module__.startswith("sklearn.")
 
 
 def _is_pure(estimator: Any) -> bool:

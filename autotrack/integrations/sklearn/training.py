@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from autotrack.capture.guard import shield
 from autotrack.capture.recorder import number
 from autotrack.integrations.sklearn import scores
 from autotrack.integrations.sklearn.estimators import (
+    predicting,
     row_limit,
     score_metric,
     takes_labels_from_probabilities,
@@ -83,6 +85,11 @@ def predict_training_data(
     step = -(-total // row_limit(estimator, total, limit))
     X, y, sample_weight = (_every(step, values) for values in (X, y, sample_weight))
     found = TrainingPass(kind, None, None, None, None, None, _rows(X) or 0, total, score_metric(estimator), None)
+    whole, whole_X = estimator, X
+    estimator, params = predicting(estimator, params)
+    is_search = estimator is not whole
+    if is_search and sample_weight is not None:  # which a search does not pass on to its score
+        found.score_metric = None
     estimator, X = without_names(estimator, X, params)
     with untouched(estimator, params), np.errstate(all="ignore"):
         if kind:
@@ -99,9 +106,11 @@ def predict_training_data(
             else:
                 found.y_pred = _column(np.asarray(estimator.predict(X)))
         if (not kind or found.score_metric is None) and hasattr(estimator, "score"):
-            weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
+            scored, scored_X = (whole, whole_X) if is_search else (estimator, X)
             with shield("score the training data"):
-                found.score = number(estimator.score(X, y, **weighted))
+                takes_weight = sample_weight is not None and "sample_weight" in signature(scored.score).parameters
+                weighted = {"sample_weight": sample_weight} if takes_weight else {}
+                found.score = number(scored.score(scored_X, y, **weighted))
     found.y_true = _column(np.array(y))
     found.sample_weight = None if sample_weight is None else np.array(sample_weight)
     return found
