@@ -1,134 +1,191 @@
-"""``cv_results_`` as a copy of ours, and as the CSV that pandas would write of it."""
+"""What a metric gives that is no number: reports, matrices, curves and one value per class become files of the run.
+
+``metrics/{metric}[-{n}]_{dataset}.txt`` holds a text as it is; ``….json`` holds
+``{"metric", "dataset", "call", "result"}``, where the result is a list, or a mapping for those that have several parts
+with names. NaN and infinities are the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from autotrack.capture.recorder import text
+from autotrack.capture.recorder import RunRecorder
+from autotrack.entities import SKIPPED
+from autotrack.events import number_to_json
+from autotrack.integrations.base import Call
+from autotrack.integrations.sklearn.predictions import Origin
 
-_PLAIN: Final = frozenset({int, float, str, bool, complex, bytes, type(None)})
+FOLDER: Final = "metrics"
 
+_MOST_NUMBERS: Final = 50_000
+"""So many numbers of one result are kept; as JSON they are about a megabyte."""
 
-class Shown:
-    """Stands for an object of the user's, which may change: prints as that one did."""
-
-    __slots__ = ("_repr", "_str")
-
-    def __init__(self, value: Any) -> None:
-        self._str = text(value)
-        self._repr = self._str if hasattr(value, "get_params") else _repr(value)
-
-    def __str__(self) -> str:
-        return self._str
-
-    def __repr__(self) -> str:
-        return self._repr
-
-
-def _shown(values: Iterable[Any], known: dict[int, Shown]) -> list[Any]:
-    """The values that never change themselves, and for others what they print as. One met twice is printed once."""
-    found = []
-    for value in values:
-        if type(value) in _PLAIN or isinstance(value, np.generic) or value is np.ma.masked:
-            found.append(value)
-            continue
-        key = id(value)
-        if key not in known:
-            known[key] = Shown(value)
-        found.append(known[key])
-    return found
+_PARTS: Final[Mapping[str, Sequence[str]]] = {
+    "calibration_curve": ("prob_true", "prob_pred"),
+    "class_likelihood_ratios": ("positive", "negative"),
+    "confusion_matrix_at_thresholds": ("tns", "fps", "fns", "tps", "thresholds"),
+    "det_curve": ("fpr", "fnr", "thresholds"),
+    "homogeneity_completeness_v_measure": ("homogeneity", "completeness", "v_measure"),
+    "precision_recall_curve": ("precision", "recall", "thresholds"),
+    "precision_recall_fscore_support": ("precision", "recall", "f_score", "support"),
+    "roc_curve": ("fpr", "tpr", "thresholds"),
+}
+"""The names of what a function gives back as a tuple."""
 
 
-class Table:
-    """A search's results; every column has ``rows`` values, others are left out.
+def record(call: Call, name: str, value: Any, origin: Origin, command: str) -> None:
+    """Have a result written among the artifacts of the run, and drawn as data where it is a curve or a matrix."""
+    run = origin.fitted.run
+    dataset = f"{origin.dataset}-part" if origin.part else origin.dataset
+    key = origin.fitted.key(name, dataset, "part result" if origin.part else "result")
+    tasks: list[Callable[[], None]] = []
+    path = f"{FOLDER}/{key}"
+    kept = _own(value)
+    size = _numbers(kept)
+    if size is None:
+        run.note(SKIPPED, name, f"{command} gave a {type(value).__name__}, which is not kept")
+    elif size > _MOST_NUMBERS:
+        run.note(SKIPPED, name, f"{command} gave {size:,} numbers; up to {_MOST_NUMBERS:,} are kept")
+    elif isinstance(kept, str):
+        text = kept.encode("utf-8", "surrogatepass")
+        tasks.append(lambda: run.artifact(f"{path}.txt", text))
+    else:
+        about = {"metric": name, "dataset": dataset, "call": command}
+        tasks.append(lambda: run.artifact(f"{path}.json", _to_json(about, name, kept)))
+    plot = _PLOTS.get(name) if run.session.settings.log_plots else None
+    if plot is not None and size is not None:
+        more = _labels(call, value) if plot is _confusion_matrix else call.argument("pos_label")
+        subtitle = f"{run.name}, {dataset}"
+        tasks.append(lambda: _write_plot(run, key, plot(kept, more, subtitle)))
 
-    Attributes
-    ----------
-    columns : in the order of ``cv_results_``, as arrays, masked arrays and lists.
-    numeric : those of them that hold numbers, without gaps.
-    params : each candidate's.
-    identities : equal for rows whose params were one and the same object.
-    scorers : the names behind ``mean_test_``.
-    """
+    def write() -> None:
+        with run.attempt(name, f"write the result of {name}"):
+            for task in tasks:
+                task()
+        run.flush()
 
-    def __init__(self, columns: Mapping[str, Any], params: Sequence[Mapping[str, Any]], identities: list[int]) -> None:
-        self.columns = columns
-        self.params = params
-        self.identities = identities
-        self.rows = len(params)
-        self.numeric = {
-            name: column
-            for name, column in columns.items()
-            if type(column) is np.ndarray and column.dtype.kind in "iuf"
-        }
-        self.scorers = [name.removeprefix("mean_test_") for name in self.numeric if name.startswith("mean_test_")]
-
-    @classmethod
-    def copied(cls, results: Mapping[str, Any]) -> Table:
-        """A copy that nothing of the user's can change any more."""
-        given = list(results["params"])
-        known: dict[int, Shown] = {}
-        flat = iter(_shown((value for params in given for value in params.values()), known))
-        params = [{name: next(flat) for name in candidate} for candidate in given]
-        columns: dict[str, Any] = {}
-        for name, column in results.items():
-            if name == "params":
-                columns[name] = params
-            elif isinstance(column, (np.ndarray, list, tuple)) and len(column) == len(given) and np.ndim(column) == 1:
-                if isinstance(column, np.ndarray) and column.dtype.kind != "O":
-                    columns[str(name)] = column.copy()
-                else:
-                    columns[str(name)] = _shown(_objects(column), known)
-        return cls(columns, params, [id(candidate) for candidate in given])
-
-    def floats(self, name: str) -> np.ndarray[Any, Any] | None:
-        """A column of numbers as floats; ``None`` where there is none of this name."""
-        column = self.numeric.get(name)
-        return None if column is None else column.astype(np.float64)
-
-    def to_csv(self) -> str:
-        """As ``pandas.DataFrame(cv_results_).to_csv(index=False)``."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(zip(*(_cells(column) for column in self.columns.values()), strict=True))
-        return buffer.getvalue()
+    run.flush()
+    if tasks:
+        run.session.worker.submit(write)
 
 
-def _objects(column: Any) -> Any:
-    """Item by item a masked array takes microseconds each."""
-    if not isinstance(column, np.ma.MaskedArray):
-        return column
-    return [np.ma.masked if gap else value for gap, value in zip(np.ma.getmaskarray(column), column.data)]
+def _own(value: Any) -> Any:
+    """A copy of a result that the user's program cannot change; arrays stay arrays."""
+    if isinstance(value, np.ndarray):
+        return np.array(value)
+    if isinstance(value, Mapping):
+        return {str(key): _own(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_own(inner) for inner in value]
+    if hasattr(value, "to_numpy"):
+        return np.array(value.to_numpy())
+    if not isinstance(value, (str, int, float, bool, np.generic, type(None))) and hasattr(value, "__array__"):
+        return np.array(value)
+    return value
 
 
-def _cells(column: Any) -> list[Any]:
-    cells: list[Any]
-    if isinstance(column, np.ma.MaskedArray):
-        mask = np.ma.getmaskarray(column)
-        values = column.data
-        if mask.any() and values.dtype.kind in "iu":  # a gap makes them floats
-            values = values.astype(np.float64)
-        return ["" if gap else cell for gap, cell in zip(mask, _cells(values))]
-    if isinstance(column, np.ndarray):
-        if column.dtype.kind == "f":
-            return ["" if gap else cell for gap, cell in zip(np.isnan(column), column.astype(str).tolist())]
-        cells = (column.astype(str) if column.dtype.kind in "iub" else column).tolist()
-        return cells
-    return ["" if _is_missing(value) else value for value in column]
+def _numbers(value: Any) -> int | None:
+    """How many numbers a result holds (letters count a tenth), ``None`` where it holds what JSON has no form for."""
+    if isinstance(value, np.ndarray):
+        return value.size if value.dtype.kind in "biufOUS" else None
+    if isinstance(value, (dict, list)):
+        counts = [_numbers(inner) for inner in (value.values() if isinstance(value, dict) else value)]
+        return None if any(count is None for count in counts) else sum(filter(None, counts))
+    if isinstance(value, str):
+        return len(value) // 10
+    return 1 if value is None or isinstance(value, (int, float, np.generic)) else None
 
 
-def _is_missing(value: Any) -> bool:
-    return value is None or value is np.ma.masked or (isinstance(value, (float, np.floating)) and bool(value != value))
+def _to_json(about: Mapping[str, str], name: str, value: Any) -> bytes:
+    parts = _PARTS.get(name)
+    if parts is not None and isinstance(value, list) and len(parts) == len(value):
+        value = dict(zip(parts, value, strict=True))
+    return json.dumps({**about, "result": _plain(value)}, allow_nan=False).encode()
 
 
-def _repr(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception as error:  # noqa: BLE001 - a __repr__ of the user's
-        return f"<{type(value).__name__} that cannot be printed: {type(error).__name__}>"
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, float):
+        return number_to_json(value)
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value if value is None or isinstance(value, (str, int)) else str(value)
+
+
+def _labels(call: Call, matrix: Any) -> list[Any]:
+    """The classes of a confusion matrix, as scikit-learn orders them."""
+    labels = call.argument("labels")
+    if labels is None:
+        from sklearn.utils.multiclass import unique_labels
+
+        labels = unique_labels(call.argument("y_true"), call.argument("y_pred"))
+    named = list(np.asarray(labels).tolist())
+    return named if len(named) == len(matrix) else list(range(len(matrix)))
+
+
+def _write_plot(run: RunRecorder, key: str, plot: Any) -> None:
+    from autotrack.plots import files
+
+    run.artifact(files.path_of(key), files.to_json({key: plot}))
+
+
+def _confusion_matrix(counts: Any, labels: Any, subtitle: str) -> Any:
+    from autotrack.plots import data
+
+    return data.confusion_matrix(counts, labels, subtitle=subtitle)
+
+
+def _roc_curve(curve: Any, positive: Any, subtitle: str) -> Any:
+    from autotrack.plots import data
+
+    fpr, tpr, _ = curve
+    return data.roc_curve([data.Series("", fpr, tpr)], subtitle=subtitle, positive=positive)
+
+
+def _precision_recall_curve(curve: Any, positive: Any, subtitle: str) -> Any:
+    from autotrack.plots import data
+
+    precision, recall, _ = curve
+    return data.precision_recall_curve([data.Series("", recall, precision)], subtitle=subtitle, positive=positive)
+
+
+def _det_curve(curve: Any, positive: Any, subtitle: str) -> Any:
+    from autotrack.plots import data
+
+    fpr, fnr, _ = curve
+    return data.lines(
+        [data.Series("", fpr, fnr)],
+        xlabel="False positive rate",
+        ylabel="False negative rate",
+        title="Detection error tradeoff",
+        subtitle=subtitle,
+    )
+
+
+def _calibration_curve(curve: Any, positive: Any, subtitle: str) -> Any:
+    from autotrack.plots import data
+
+    observed, predicted = curve
+    return data.lines(
+        [data.Series("", predicted, observed)],
+        xlabel="Mean predicted probability",
+        ylabel="Fraction of positives",
+        title="Calibration curve",
+        subtitle=subtitle,
+    )
+
+
+_PLOTS: Final[Mapping[str, Callable[[Any, Any, str], Any]]] = {
+    "calibration_curve": _calibration_curve,
+    "confusion_matrix": _confusion_matrix,
+    "det_curve": _det_curve,
+    "precision_recall_curve": _precision_recall_curve,
+    "roc_curve": _roc_curve,
+}

@@ -14,7 +14,7 @@ from autotrack.capture.recorder import RunRecorder, number
 from autotrack.capture.sinks import now
 from autotrack.entities import CANDIDATE, FAILED, FINISHED, SKIPPED, WARNING, Dataset, Metric, Note
 from autotrack.integrations.sklearn.estimators import class_tags, is_search, last_step, printed
-from autotrack.integrations.sklearn.results import Table
+from autotrack.integrations.sklearn.search_results import Table
 from autotrack.integrations.sklearn.underway import Underway
 from autotrack.settings import Settings
 

@@ -10,6 +10,7 @@ from autotrack.integrations.base import Call, Watching
 from autotrack.integrations.sklearn.underway import Rounds, task_done
 
 _MARK: Final = "_autotrack_quiet"
+_FOR_US: Final = -1
 
 
 def into_threads(call: Call, rounds: Rounds) -> Watching:
@@ -18,7 +19,7 @@ def into_threads(call: Call, rounds: Rounds) -> Watching:
     if not state:
         yield None
         return
-    mark = state.key() if isinstance(state, Node) else 1
+    mark = state.key() if isinstance(state, Node) else _FOR_US if state is scope.OURS else 1
     tasks = call.argument("iterable")
     running = rounds.begin(state, call.instance)
     if running is None:
@@ -37,7 +38,7 @@ def in_thread(call: Call) -> Watching:
     if state or not mark:
         outcome = yield None
     else:
-        state = by_key(mark)
+        state = scope.OURS if mark == _FOR_US else by_key(mark)
         with scope.quietly(state):
             outcome = yield None
     if outcome.error is None:
