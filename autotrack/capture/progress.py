@@ -75,14 +75,13 @@ class Bar:
                 )
                 self._drawn.start_t -= time.monotonic() - self._began
             bar = self._drawn
+            changed = bar.n == 0 or bar.total != self._total
             bar.total = self._total
             if bar.desc != self._label:
                 bar.set_description_str(self._label, refresh=False)
             if self._best is not None:
                 bar.set_postfix_str(f"best {self._best:.4g}", refresh=False)
-            first = bar.n == 0
-            bar.update(max(0, done - bar.n))
-            if first:
+            if not bar.update(max(0, done - bar.n)) and changed:
                 bar.refresh()
 
     def close(self) -> None:

@@ -443,6 +443,20 @@ def test_a_search_in_parallel_is_the_same_one_run_whatever_runs_it(logged, backe
         assert mine.error == other.error or mine.error.splitlines()[-1] == other.error.splitlines()[-1]
 
 
+def test_workers_that_switch_autologging_on_themselves_record_nothing(script, store):
+    (store.parent / "models.py").write_text(
+        "import autotrack\nautotrack.autolog()\n"
+        "from sklearn.linear_model import LogisticRegression\nclass Mine(LogisticRegression):\n    pass\n"
+    )
+    script("""
+        from models import Mine
+        from sklearn.datasets import load_iris
+        from sklearn.model_selection import GridSearchCV
+        GridSearchCV(Mine(max_iter=300), {"C": [1, 10]}, cv=3, n_jobs=2).fit(*load_iris(return_X_y=True))
+    """)
+    assert sorted(autotrack.search_runs(store=store)["run_name"]) == ["C=1", "C=10", "GridSearchCV(Mine)"]
+
+
 def test_a_search_at_the_end_of_a_pipeline_is_told_on_the_pipelines_run(logged):
     model = make_pipeline(StandardScaler(), GridSearchCV(SVC(), GRID, cv=3)).fit(X, y)
     run = latest()
