@@ -13,7 +13,7 @@ from autotrack.capture.progress import Bar, is_wanted
 from autotrack.capture.recorder import RunRecorder, number
 from autotrack.capture.sinks import now
 from autotrack.entities import CANDIDATE, FAILED, FINISHED, SKIPPED, WARNING, Dataset, Metric, Note
-from autotrack.integrations.sklearn.estimators import class_tags, is_search, last_step, printed
+from autotrack.integrations.sklearn.estimators import attribute, class_tags, is_search, last_step, printed
 from autotrack.integrations.sklearn.search_results import Table
 from autotrack.integrations.sklearn.underway import Underway
 from autotrack.settings import Settings
@@ -51,10 +51,10 @@ def finished(estimator: Any) -> Any:
     What has ``cv_results_`` and ``best_params_`` as scikit-learn's searches have them is one.
     """
     search = last_step(estimator)
-    attributes = getattr(search, "__dict__", {})
+    attributes = attribute(search, "__dict__", {})
     if not is_search(search) and not ("cv_results_" in attributes and "best_params_" in attributes):
         return None
-    results = getattr(search, "cv_results_", None)
+    results = attribute(search, "cv_results_")
     return search if isinstance(results, Mapping) and isinstance(results.get("params"), (list, tuple)) else None
 
 

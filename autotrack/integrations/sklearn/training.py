@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from autotrack.integrations.sklearn import scores
 from autotrack.integrations.sklearn.estimators import (
     attribute,
     label_rule,
+    predicting,
     row_limit,
     score_metric,
     takes_labels_from_probabilities,
@@ -96,6 +98,11 @@ def predict_training_data(
     step = -(-total // row_limit(estimator, total, limit))
     X, y, sample_weight = (_every(step, values) for values in (X, y, sample_weight))
     found = TrainingPass(kind, None, None, None, None, None, None, _rows(X) or 0, total, score_metric(estimator), None)
+    whole, whole_X = estimator, X
+    estimator, params = predicting(estimator, params)
+    is_search = estimator is not whole
+    if is_search and sample_weight is not None:  # which a search does not pass on to its score
+        found.score_metric = None
     estimator, X = without_names(estimator, X, params)
     with untouched(estimator, params), np.errstate(all="ignore"):
         if kind:
@@ -115,7 +122,8 @@ def predict_training_data(
                 if found.y_pred is None:
                     found.y_pred = _dense(estimator.predict(X))
         if not kind or found.score_metric is None:
-            _score(found, estimator, X, y, sample_weight)
+            scored, scored_X = (whole, whole_X) if is_search else (estimator, X)
+            _score(found, scored, scored_X, y, sample_weight)
     found.y_true = _dense(y, copy=True)
     found.sample_weight = None if sample_weight is None else np.array(sample_weight)
     return found
@@ -126,8 +134,9 @@ def _score(found: TrainingPass, estimator: Any, X: Any, y: Any, sample_weight: A
     score = attribute(estimator, "score")
     if score is None:
         return
-    weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
     try:
+        takes_weight = sample_weight is not None and "sample_weight" in signature(score).parameters
+        weighted = {"sample_weight": sample_weight} if takes_weight else {}
         found.score = number(score(X, y, **weighted))
     except Exception as error:  # noqa: BLE001 - it may want other arguments, or refuse this target
         found.skipped[f"{PREFIX}score"] = f"score raised {type(error).__name__}: {text(error)}"
