@@ -19,7 +19,11 @@ from autotrack.capture.sinks import FolderSink
 from autotrack.integrations.sklearn import Sklearn
 
 USED_AFTER = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform")
-OBSERVERS = ("fit", "fit_predict", "predict", "score", "metric", "straight_through")
+OBSERVERS = {
+    name
+    for target in Sklearn.targets
+    for name in (target.observers.values() if hasattr(target, "observers") else (target.observer,))
+}
 
 
 def _content(value: Any) -> bytes:
