@@ -186,7 +186,7 @@ def test_a_third_partys_clusterer(logged):
             return self
 
         def __getattr__(self, name):
-            raise LookupError(name)
+            raise AttributeError(name) if name.startswith("__") else LookupError(name)
 
     Halves().fit(X)
     found = training()
