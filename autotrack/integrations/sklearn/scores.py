@@ -79,16 +79,17 @@ def classification(
         share = _ratio(support, support.sum())
         scores |= {name: float(np.sum(values * share)) for name, values in each.items()}
     else:
-        place = np.flatnonzero(labels == pos_label)
+        chosen = np.flatnonzero(labels == pos_label)
         # A class that stands nowhere has no precision: scikit-learn refuses it too, where there are two others.
-        if len(place) or n < 2:
-            scores |= {name: float(values[place[0]]) if len(place) else 0.0 for name, values in each.items()}
+        if len(chosen) or n < 2:
+            scores |= {name: float(values[chosen[0]]) if len(chosen) else 0.0 for name, values in each.items()}
     scores["accuracy_score"] = float(_mean(hit, weight))
     there = support > 0
     scores["balanced_accuracy_score"] = float(recall[there].mean()) if there.any() else float("nan")
     positive = positive_class(labels, pos_label)
     if positive is not None:
-        scores |= {f"{name}_binary": float(values[labels == positive][0]) for name, values in each.items()}
+        place = int(np.flatnonzero(labels == positive)[0])
+        scores |= {f"{name}_binary": float(values[place]) for name, values in each.items()}
     if probabilities is not None and classes is not None:
         scores |= _probabilistic(true, np.asarray(probabilities), np.asarray(classes), weight, positive)
     return scores
