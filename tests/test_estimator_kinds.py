@@ -531,7 +531,9 @@ def test_metadata_routing_goes_its_ways_and_is_recorded(store):
             SGDClassifier(random_state=0).set_fit_request(sample_weight=True).set_score_request(sample_weight=True),
         )
         whole = clone(pipeline).fit(X, y, sample_weight=weight)
-        search = GridSearchCV(pipeline, {"sgdclassifier__alpha": [1e-4, 1e-2]}, cv=3).fit(X, y, sample_weight=weight)
+        scorer = sk.make_scorer(sk.accuracy_score).set_score_request(sample_weight=True)
+        search = GridSearchCV(pipeline, {"sgdclassifier__alpha": [1e-4, 1e-2]}, cv=3, scoring=scorer)
+        search.fit(X, y, sample_weight=weight)
         return whole.predict(X), search.predict(X), search.best_score_
 
     with sklearn.config_context(enable_metadata_routing=True), warnings.catch_warnings():
