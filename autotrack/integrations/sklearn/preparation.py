@@ -260,7 +260,7 @@ def printed_params(estimator: Any) -> dict[str, str]:
     names, state = _own_params(type(estimator)), getattr(estimator, "__dict__", {})
     if names and all(name in state and isinstance(state[name], _PLAIN) for name in names):
         return {name: str(state[name]) for name in names}
-    return estimators.printed(estimator.get_params(deep=True)) if hasattr(estimator, "get_params") else {}
+    return estimators.printed(estimator.get_params(deep=True)) if hasattr(type(estimator), "get_params") else {}
 
 
 def label(estimator: Any) -> str:
@@ -272,7 +272,7 @@ def label(estimator: Any) -> str:
             return cls
         function = getattr(estimator, "func", None)
         return "passthrough" if function is None else f"{cls}({getattr(function, '__name__', '…')})"
-    if hasattr(estimator, "steps"):
+    if isinstance(estimators.attribute(estimator, "steps"), list):
         return _shortened(" → ".join(label(part) for _, part in parts if not isinstance(part, str)) or cls)
     inner = ", ".join(f"{name}: {part if isinstance(part, str) else label(part)}" for name, part in parts)
     return _shortened(f"{cls}({inner})")
@@ -303,7 +303,7 @@ def uses_target(estimator: Any) -> bool:
 def _parts(estimator: Any) -> list[tuple[str, Any]]:
     """Name and estimator of each part of a composed transformer, the fitted ones where they are kept apart."""
     for name in ("transformers_", "transformers", "transformer_list", "steps"):
-        parts = getattr(estimator, name, None)
+        parts = estimators.attribute(estimator, name)
         if isinstance(parts, list):
             return [
                 (part[0], part[1])

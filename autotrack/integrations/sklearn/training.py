@@ -8,7 +8,6 @@ from inspect import signature
 from typing import Any, Final
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 
 from autotrack.capture.recorder import number, text
 from autotrack.integrations.sklearn import scores
@@ -22,6 +21,7 @@ from autotrack.integrations.sklearn.estimators import (
     task,
     without_names,
 )
+from autotrack.integrations.sklearn.rows import count_rows, every
 from autotrack.integrations.sklearn.untouched import untouched
 
 PREFIX: Final = "training_"
@@ -92,12 +92,13 @@ def predict_training_data(
     kind = task(estimator)
     if y is None or attribute(estimator, "predict") is None:
         return None
-    total = _rows(X)
+    total = count_rows(X)
     if total is None or total == 0:
         return None
     step = -(-total // row_limit(estimator, total, limit))
-    X, y, sample_weight = (_every(step, values) for values in (X, y, sample_weight))
-    found = TrainingPass(kind, None, None, None, None, None, None, _rows(X) or 0, total, score_metric(estimator), None)
+    X, y, sample_weight = (every(step, values) for values in (X, y, sample_weight))
+    rows = count_rows(X) or 0
+    found = TrainingPass(kind, None, None, None, None, None, None, rows, total, score_metric(estimator), None)
     whole, whole_X = estimator, X
     estimator, params = predicting(estimator, params)
     is_search = estimator is not whole
@@ -167,28 +168,3 @@ def _dense(values: Any, copy: bool = False) -> np.ndarray[Any, Any]:
     """A target or a prediction as an array, of one dimension where it has one column; label matrices may be sparse."""
     array = values.toarray() if hasattr(values, "tocsr") else np.array(values) if copy else np.asarray(values)
     return array.ravel() if array.ndim == 2 and array.shape[1] == 1 else array
-
-
-def _rows(X: Any) -> int | None:
-    shape = getattr(X, "shape", None)
-    if shape:
-        return int(shape[0])
-    try:
-        return len(X)
-    except TypeError:
-        return None
-
-
-def _every(step: int, values: Any) -> Any:
-    """Every ``step``-th row, laid side by side: predicting from a view with gaps takes two to three times as long."""
-    if step == 1 or values is None:
-        return values
-    if hasattr(values, "iloc"):
-        return values.iloc[::step].copy()
-    if isinstance(values, np.ndarray):
-        return np.ascontiguousarray(values[::step])
-    if isinstance(values, list):
-        return values[::step]
-    if hasattr(values, "tocsr"):  # not every sparse format has rows to take
-        values = values.tocsr()
-    return _safe_indexing(values, np.arange(0, _rows(values) or 0, step))
