@@ -24,7 +24,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, Normalizer, OneHotEncoder, StandardScaler
 
 import autotrack
+from autotrack.autologging import _integrations
 from autotrack.capture.shared_rows import shared_rows
+from autotrack.integrations.sklearn.data_checks import note_folds
 
 X, y = load_breast_cancer(return_X_y=True)
 FRAME = load_breast_cancer(as_frame=True).data
@@ -258,6 +260,40 @@ def test_a_users_transformer_is_asked_whether_it_learnt(logged):
         train, test, y_train, y_test = train_test_split(cls().fit_transform(X), y, random_state=0)
         GaussianNB().fit(train, y_train).score(test, y_test)
         assert len(findings("preprocessing")) == count
+
+
+def test_data_that_the_call_computes_has_no_name(logged):
+    scaler = StandardScaler().fit(X)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    GaussianNB().fit(scaler.transform(X_train), y_train).score(scaler.transform(X_test), y_test)
+    (found,) = findings("preprocessing")
+    assert "which includes all 143 rows of the evaluation data: fit it" in found
+
+
+def test_a_search_over_features_selected_with_all_answers(logged):
+    scaled = StandardScaler().fit_transform(X)
+    chosen = SelectKBest(k=5).fit_transform(scaled, y)
+    GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}).fit(chosen, y)
+    assert findings("preprocessing") == [
+        "SelectKBest was fitted on scaled (569 rows), which includes the test rows of each fold of chosen, with their "
+        "targets: put it into a pipeline, and it is fitted in each fold"
+    ]
+
+
+def test_folds_of_data_that_a_transformer_was_fitted_on(logged):
+    (integration,) = (i for i in _integrations if i.name == "sklearn")
+    lineage = integration.memory.preparation.lineage
+    scaler = StandardScaler().fit(X)
+    whole, parts = scaler.transform(X), train_test_split(X, y, random_state=0)
+    part, other = scaler.transform(parts[0]), StandardScaler().fit(parts[1]).transform(parts[0])
+    with autotrack.start_run() as run:
+        for name, data in (("whole", whole), ("part", part), ("other", other), ("raw", X), ("unknown", X + 1)):
+            note_folds(integration.memory.session.current_run(), lineage.of(data), name)
+    assert [found.partition("fold of ")[2].partition(":")[0] for found in findings("preprocessing")] == [
+        "part",
+        "whole",
+    ]
+    assert run is not None
 
 
 def test_without_fingerprints_nothing_is_checked(store):

@@ -277,6 +277,22 @@ def test_a_users_own_transformer_and_one_fitted_elsewhere(logged):
     assert "fitted_on" not in step
 
 
+def test_resampled_rows_name_what_made_them(logged):
+    class Twice(BaseEstimator):
+        def __init__(self, times=2):
+            self.times = times
+
+        def fit_resample(self, X, y):
+            return np.repeat(X, self.times, axis=0), np.repeat(y, self.times)
+
+    X_train, _, y_train, _ = train_test_split(StandardScaler().fit_transform(X), y, random_state=0)
+    X_more, y_more = Twice().fit_resample(X_train, y_train)
+    MODEL.fit(X_more, y_more)
+    assert chain() == "StandardScaler → Twice"
+    assert details()["steps"][-1]["method"] == "fit_resample"
+    assert [step["step"] for step in details()["target"]] == ["train_test_split", "Twice"]
+
+
 def test_inside_disabled_nothing_is_remembered(logged):
     with autotrack.disabled():
         scaled = StandardScaler().fit_transform(X)

@@ -34,6 +34,7 @@ class Sklearn(Integration):
                 "score_samples": "predict",
                 "score": "score",
                 "transform": "transform",
+                "fit_resample": "resample",
             },
             timed=("fit", "fit_transform", "fit_predict"),
         ),
@@ -82,6 +83,9 @@ class Sklearn(Integration):
 
     def transform(self, call: Call) -> Watching:
         yield from self.memory.preparation.transform(call)
+
+    def resample(self, call: Call) -> Watching:
+        yield from self.memory.preparation.resample(call)
 
     def split(self, call: Call) -> Watching:
         yield from self.memory.preparation.split(call)

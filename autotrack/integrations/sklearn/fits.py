@@ -12,8 +12,8 @@ from autotrack.capture.sinks import now
 from autotrack.capture.trace import Trace
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
-from autotrack.integrations.sklearn import estimators, inside, preparation
-from autotrack.integrations.sklearn.data_checks import DataChecks
+from autotrack.integrations.sklearn import estimators, inside
+from autotrack.integrations.sklearn.data_checks import DataChecks, note_folds
 from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
@@ -42,14 +42,16 @@ class Fits:
         run, is_own = self._open_run(estimator)
         try:
             params, dataset = self._look_before(run, call, name)
-            prepared = self._memory.preparation.look_at(run, call, name)
+            prepared = self._memory.preparation.look_at(run, estimator, data_of(call), call.argument("y"), name)
+            if estimators.is_search(estimator) and self._session.settings.log_datasets:
+                note_folds(run, prepared.made, name, supervised_only=True)
             run.flush()
             call.trace = Trace(estimator)
             outcome = yield None
             call.trace.root.stop()
             later = self._look_after(run, call, outcome, params, dataset)
             if prepared.file is not None:
-                later.append(lambda: run.artifact(preparation.FILE, prepared.file or b""))
+                later.append(lambda: prepared.write(run))
             if outcome.error is None:
                 fitted = FittedRun(run, data_of(call), name, dataset)
                 fitted.checks = DataChecks(run, self._memory.preparation.lineage, data_of(call), prepared.made, dataset)

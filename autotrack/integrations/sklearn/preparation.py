@@ -28,15 +28,20 @@ _LONGEST_LABEL: Final = 250
 
 _LEARN_NO_VALUES: Final = frozenset(
     {
+        "AdditiveChi2Sampler",
         "CountVectorizer",
         "DictVectorizer",
+        "GaussianRandomProjection",
         "LabelBinarizer",
         "LabelEncoder",
         "MissingIndicator",
         "MultiLabelBinarizer",
         "OneHotEncoder",
         "OrdinalEncoder",
+        "PolynomialCountSketch",
         "PolynomialFeatures",
+        "SkewedChi2Sampler",
+        "SparseRandomProjection",
     }
 )
 """Classes of scikit-learn that learn which columns and values there are, and nothing of how they are distributed."""
@@ -120,7 +125,11 @@ class Prepared:
 
     def __init__(self) -> None:
         self.made: Made | None = None
-        self.file: bytes | None = None
+        self.file: dict[str, Any] | None = None
+
+    def write(self, run: RunRecorder) -> None:
+        """Write the file; that takes longer than finding out what it says."""
+        run.artifact(FILE, json.dumps(self.file, indent=2).encode())
 
 
 class Preparation:
@@ -163,6 +172,20 @@ class Preparation:
         X = call.args[0] if call.args else data_of(call)
         self._transformed(X, self.lineage.of(X), self._step(call.instance), "transform", outcome.value)
 
+    def resample(self, call: Call) -> Watching:
+        """``fit_resample``, as imbalanced-learn has it: other rows come out than went in."""
+        estimator, X = call.instance, data_of(call)
+        on = self.lineage.source(X, input_name(call) or "")
+        params = printed_params(estimator)
+        outcome = yield None
+        results = outcome.value
+        if outcome.error is not None or not isinstance(results, tuple) or len(results) < 2:
+            return
+        step = Step(estimator, on, on.name, params)
+        y_before = self.lineage.of(call.argument("y"))
+        for before, result in ((on, results[0]), (y_before, results[1])):
+            self.lineage.put(result, Made(before, step, "fit_resample", shape_of(result)), X)
+
     def split(self, call: Call) -> Watching:
         """``train_test_split``, of whose arrays any number is given."""
         sources = [
@@ -179,17 +202,15 @@ class Preparation:
             of, how = sources[place // 2], "test" if place % 2 else "train"
             self.lineage.put(part, Made(of, split, how, shapes[place], rows=PART), call.args[place // 2])
 
-    def look_at(self, run: RunRecorder, call: Call, name: str) -> Prepared:
+    def look_at(self, run: RunRecorder, estimator: Any, X: Any, y: Any, name: str) -> Prepared:
         """Gather the tags that tell what the training data of a model went through, before it is fitted."""
         found = Prepared()
         with run.attempt("preprocessing", "tell what the training data went through"):
-            X = data_of(call)
             # What the model transforms later was transformed by a model that was fitted on this data.
-            if hasattr(type(call.instance), "transform"):
+            if hasattr(type(estimator), "transform"):
                 found.made = self.lineage.source(X, name)
             else:
                 found.made = self.lineage.of(X)
-            y = call.argument("y")
             if found.made is not None or y is not None:
                 found.file = _record(run, steps_of(found.made), steps_of(self.lineage.of(y)))
         return found
@@ -223,7 +244,7 @@ class Preparation:
         self.lineage.put(output, Made(of, step, how, shape, "", rows), X)
 
 
-def _record(run: RunRecorder, steps: list[Made], target: list[Made]) -> bytes | None:
+def _record(run: RunRecorder, steps: list[Made], target: list[Made]) -> dict[str, Any] | None:
     """Gather the tags; gives back what ``preprocessing.json`` holds, where the tags do not say it all."""
     if splits := [str(made.by) for made in steps if isinstance(made.by, Split)]:
         run.tags({SPLIT_TAG: _shortened("; ".join(splits))})
@@ -233,10 +254,10 @@ def _record(run: RunRecorder, steps: list[Made], target: list[Made]) -> bytes | 
         return None
     if chain := " → ".join(made.by.label for made in steps if isinstance(made.by, Step)):
         run.tags({TAG: _shortened(chain)})
-    content = {"version": 1, "steps": [_to_json(made) for made in steps]}
+    content: dict[str, Any] = {"version": 1, "steps": [_to_json(made) for made in steps]}
     if target:
         content["target"] = [_to_json(made) for made in target]
-    return json.dumps(content, indent=2).encode()
+    return content
 
 
 def steps_of(made: Made | None) -> list[Made]:
@@ -268,17 +289,19 @@ def label(estimator: Any) -> str:
 
 
 def learns(estimator: Any) -> bool:
-    """Whether a fitted transformer holds anything that depends on the values it was fitted on."""
+    """Whether a fitted transformer holds anything that depends on the values it was fitted on.
+
+    What was learnt has a name with an underscore behind it, as scikit-learn has it everywhere.
+    """
     cls, state = type(estimator), getattr(estimator, "__dict__", None)
     if not isinstance(state, dict) or (cls.__module__.startswith("sklearn.") and cls.__name__ in _LEARN_NO_VALUES):
         return False
-    if cls.__name__ == "SimpleImputer" and state.get("strategy") == "constant":
+    if state.get("prefit") is True or (cls.__name__ == "SimpleImputer" and state.get("strategy") == "constant"):
         return False
     parts = _parts(estimator)
     if parts:
         return any(learns(part) for _, part in parts if not isinstance(part, str))
-    params = _own_params(cls)
-    return any(name not in params and name not in _NOTHING_LEARNT and name[:1] != "_" for name in state)
+    return any(name[-1:] == "_" and name[:1] != "_" and name not in _NOTHING_LEARNT for name in state)
 
 
 def uses_target(estimator: Any) -> bool:
