@@ -35,5 +35,9 @@ class ModelError(AutotrackError):
     """A model that cannot be written, found or loaded."""
 
 
+class PlotError(AutotrackError, LookupError):
+    """A plot that a run does not have, or that cannot be read or drawn."""
+
+
 class RunStateError(AutotrackError, RuntimeError):
     """A call that needs an active run, or that comes at the wrong time."""

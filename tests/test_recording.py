@@ -113,8 +113,8 @@ def test_metrics_imported_before_autolog_join_the_run_under_the_datas_name(logge
     assert names["test_x", "eval"].digest != names["train_x", "train"].digest
     told = json.loads(run.artifact_path("metric_info.json").read_text())
     assert told == {
-        "mean_squared_error_test_x": "mean_squared_error(y_true=actual, y_pred=pred)",
-        "r2_score_test_x": "r2_score(y_true=actual, y_pred=pred)",
+        "mean_squared_error_test_x": "mean_squared_error(y_true=test_y, y_pred=predictions)",
+        "r2_score_test_x": "r2_score(y_true=test_y, y_pred=predictions)",
     }
 
 

@@ -3,13 +3,19 @@
 The only module that imports wrapt. What happens at a call of an observed function stands in
 `calling_importlib_bootstrap`.
 
-Limits: a module that is reloaded loses its patches; a method assigned to a class after the class was made is not
-patched; a name that a user's function keeps in a default argument or closure keeps pointing at the original.
+A method that is assigned to a class after the class was made (``Model.fit = fit``, a class decorator) is found at the
+next opportunity: the next observed call of any object whose class inherits it, the next class that is born, the next
+`Patches.family`. A call before that is seen as far as the assigned function calls the one that it replaced.
+
+Limits: a module that is reloaded loses its patches; a function assigned to one instance (``model.fit = fit``) is seen
+only as far as it calls its class's; a function that no decorator stands round is not observed where a mapping, default
+argument or closure keeps it.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import pkgutil
 import sys
 import sysconfig
@@ -17,12 +23,19 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from types import FunctionType, ModuleType
+from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 
-from autotrack.capture.calling_importlib_bootstrap import Call, Observer, Outcome, listening_in, observing
+from autotrack.capture.calling_importlib_bootstrap import (
+    Call,
+    Observer,
+    Outcome,
+    listening_in,
+    observing,
+    observing_inner,
+)
 from autotrack.capture.guard import shield
 
 if TYPE_CHECKING:
@@ -87,6 +100,16 @@ class FunctionWrapper(_FunctionBase):
         return self
 
 
+def _teach_skops(library: ModuleType) -> None:
+    """Let skops, which asks no object to reduce itself, write the function and not what stands in for it."""
+    with shield("teach skops what our wrappers are"):
+        save = importlib.import_module(f"{library.__name__}._utils")
+        save._get_state.register(FunctionWrapper)(lambda obj, context: save.get_state(obj.__wrapped__, context))
+
+
+wrapt.register_post_import_hook(_teach_skops, "skops.io")
+
+
 def _by_name(function: Any) -> Any:
     return pkgutil.resolve_name, (f"{function.__module__}:{function.__qualname__}",)
 
@@ -127,6 +150,20 @@ class _MethodChange:
             setattr(holder, self.name, ours.__wrapped__)
 
 
+@dataclass(frozen=True, slots=True)
+class _CellChange:
+    """A variable of a decorator held ``original``, the function it decorates, and holds ``ours``."""
+
+    name: str
+    cell: CellType
+    original: Any
+    ours: Any
+
+    def undo(self) -> None:
+        if _content(self.cell) is self.ours:
+            self.cell.cell_contents = self.original
+
+
 class Patches:
     """Every change we made, in order, with what stood there before.
 
@@ -134,7 +171,7 @@ class Patches:
     """
 
     def __init__(self) -> None:
-        self._changes: list[_Change | _MethodChange] = []
+        self._changes: list[_Change | _MethodChange | _CellChange] = []
         self._lock = threading.RLock()
         self.enabled = False
 
@@ -159,7 +196,9 @@ class Patches:
         """
         with self._lock:
             raw = vars(owner).get(name, _MISSING)
-            if raw is _MISSING or isinstance(raw, (MethodWrapper, property, type)):
+            kind = type(raw)
+            # What Python does not bind on access is no method; what also takes assignments is a property of some kind.
+            if raw is _MISSING or kind is MethodWrapper or not hasattr(kind, "__get__") or hasattr(kind, "__set__"):
                 return
             setattr(owner, name, MethodWrapper(raw, self._wrapper(observer, always, name if timed else "")))
             self._changes.append(_MethodChange(owner, name))
@@ -170,16 +209,26 @@ class Patches:
         A method that comes from a mixin is observed in the mixin, for instances of ``base`` only. Those named in
         ``timed`` are timed inside observed calls.
         """
-        observers = {name: _only_for(base, observer) for name, observer in methods.items()}
-        seen: weakref.WeakSet[type] = weakref.WeakSet()
+        newborn: list[weakref.ref[type]] = []
 
         def patch(cls: type) -> None:
             for part in cls.__mro__:
-                if part is not object and part not in seen:
-                    seen.add(part)
-                    for name, observer in observers.items():
+                held = vars(part)
+                for name, observer in observers.items():
+                    raw = held.get(name)
+                    if raw is not None and type(raw) is not MethodWrapper:
                         self.method(part, name, observer, timed=name in timed)
 
+        def look_again(cls: type) -> None:
+            # Whoever made a class may have assigned to it since: class decorators do.
+            lately, newborn[:] = list(newborn), []
+            for reference in lately:
+                born_lately = reference()
+                if born_lately is not None:
+                    patch(born_lately)
+            patch(cls)
+
+        observers = {name: _only_for(base, observer, look_again) for name, observer in methods.items()}
         known: set[type] = set()
         stack = [base]
         while stack:
@@ -193,7 +242,8 @@ class Patches:
             wrapped(*args, **kwargs)
             with shield("observe a new estimator class"):
                 if self.enabled and isinstance(instance, type):
-                    patch(instance)
+                    look_again(instance)
+                    newborn.append(weakref.ref(instance))
 
         with self._lock:
             raw = vars(base).get("__init_subclass__", _MISSING)
@@ -213,13 +263,18 @@ class Patches:
     def functions(self, module: ModuleType, observers: Mapping[str, Observer]) -> None:
         """Observe functions of a module that re-exports them, and wherever user modules hold them by name.
 
-        Where a function is defined it stays untouched: whoever captured it before must go on pickling it.
+        Where a function is defined it stays untouched: whoever captured it before must go on pickling it. A function
+        that is a decorator round another one is observed inside too, so that it is seen wherever it is kept: in a
+        mapping, a default argument, a partial.
         """
         originals: dict[int, FunctionWrapper] = {}
         with self._lock:
             for name, observer in observers.items():
                 raw = vars(module).get(name, _MISSING)
-                if not isinstance(raw, FunctionType) or raw.__module__ == module.__name__:
+                if not isinstance(raw, FunctionType):
+                    continue
+                self._inside(raw, observer)
+                if raw.__module__ == module.__name__:
                     continue
                 wrapper = FunctionWrapper(raw, self._wrapper(observer), f"{module.__name__}:{name}")
                 originals[id(raw)] = wrapper
@@ -230,7 +285,15 @@ class Patches:
                     if found is not None:
                         self._set(holder, name, value, found)
 
-    def listen(self, module: ModuleType, name: str, listener: Callable[..., None]) -> None:
+    def _inside(self, function: FunctionType, observer: Observer) -> None:
+        inner = vars(function).get("__wrapped__")
+        for cell in function.__closure__ or ():
+            if isinstance(inner, FunctionType) and _content(cell) is inner:
+                cell.cell_contents = ours = observing_inner(self, observer, inner)
+                self._changes.append(_CellChange(function.__name__, cell, inner, ours))
+                return
+
+    def listen(self, module: ModuleType, name: str, listener: Callable[..., bool]) -> None:
         """Have ``listener`` called with the arguments of every call of a module's function, just before it."""
         with self._lock:
             original = vars(module).get(name)
@@ -258,15 +321,25 @@ class Patches:
         return observing(self, observer, always, timed)
 
 
-def _only_for(base: type, observer: Observer) -> Observer:
+def _only_for(base: type, observer: Observer, look_again: Callable[[type], None]) -> Observer:
     def observe(call: Call) -> Generator[Mapping[str, Any] | None, Outcome, None]:
-        return observer(call) if isinstance(call.instance, base) else _nothing()
+        if not isinstance(call.instance, base):
+            return _nothing()
+        look_again(type(call.instance))
+        return observer(call)
 
     return observe
 
 
 def _nothing() -> Generator[Mapping[str, Any] | None, Outcome, None]:
     yield None
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is empty
+        return _MISSING
 
 
 def _user_modules() -> Iterator[ModuleType]:

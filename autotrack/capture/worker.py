@@ -30,24 +30,38 @@ class Worker:
     def after_fork(self) -> None:
         """Begin anew, without the thread and the tasks of the parent."""
         self._tasks: deque[Task] = deque()
+        self._later: list[tuple[float, Task]] = []
         self._changed = threading.Condition()
         self._running = False
         self._thread: threading.Thread | None = None
 
-    def submit(self, task: Task) -> None:
-        """Have a task done soon; never raises for what the task does."""
+    def submit(self, task: Task, delay: float = 0.0) -> None:
+        """Have a task done soon, or after ``delay`` seconds or the next `drain`; never raises for what it does."""
         with self._changed:
-            if len(self._tasks) < _MOST and self._start():
-                self._tasks.append(task)
+            if len(self._tasks) + len(self._later) < _MOST and self._start():
+                if delay:
+                    self._later.append((time.monotonic() + delay, task))
+                else:
+                    self._tasks.append(task)
                 self._changed.notify_all()
                 return
         _do(task)
+
+    def later(self, task: Task) -> None:
+        """Have a task done that must not be done here: the caller may hold any lock."""
+        with self._changed:
+            self._start()
+            self._tasks.append(task)
+            self._changed.notify_all()
 
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until every task is done; false when ``timeout`` seconds were not enough."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
-            while self._tasks or self._running:
+            while self._tasks or self._later or self._running:
+                if self._later:
+                    self._bring_forward()
+                    self._changed.notify_all()
                 if self._thread is None or not self._thread.is_alive():
                     break
                 left = None if deadline is None else deadline - time.monotonic()
@@ -58,6 +72,14 @@ class Worker:
         for task in left_over:
             _do(task)
         return True
+
+    def _bring_forward(self, until: float | None = None) -> float | None:
+        """Make tasks of those that are due (of all, without ``until``); gives back when the next one is."""
+        due = [task for at, task in self._later if until is None or at <= until]
+        if due:
+            self._later = [] if until is None else [(at, task) for at, task in self._later if at > until]
+            self._tasks.extend(due)
+        return min((at for at, _ in self._later), default=None)
 
     def _start(self) -> bool:
         if self._thread is not None and self._thread.is_alive():
@@ -71,13 +93,15 @@ class Worker:
         return True
 
     def _run(self) -> None:
-        scope.quiet.set(True)
+        scope.quiet.set(scope.OURS)
         while True:
             with self._changed:
                 self._running = False
                 self._changed.notify_all()
                 while not self._tasks:
-                    self._changed.wait()
+                    at = self._bring_forward(time.monotonic())
+                    if not self._tasks:
+                        self._changed.wait(None if at is None else max(0.0, at - time.monotonic()))
                 task = self._tasks.popleft()
                 self._running = True
             _do(task)
@@ -85,7 +109,7 @@ class Worker:
 
 
 def _do(task: Task) -> None:
-    token = scope.quiet.set(True)
+    token = scope.quiet.set(scope.OURS)
     try:
         with shield("finish recording a run in the background"):
             task()

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from autotrack.capture.guard import shield
 from autotrack.integrations.base import Call, Watching
-from autotrack.integrations.sklearn.evaluation import (
-    command,
-    data_of,
-    input_name,
-    is_number,
-    metric_arguments,
-)
+from autotrack.integrations.sklearn import results, scorers
+from autotrack.integrations.sklearn.evaluation import command, data_of, given, input_name, is_number, target_of
 from autotrack.integrations.sklearn.memory import Memory
-from autotrack.integrations.sklearn.predictions import Origin
+from autotrack.integrations.sklearn.predictions import TRUE, Origin, Unknown
 
 
 class AfterFit:
@@ -43,17 +38,57 @@ class AfterFit:
         outcome = yield None
         if fitted is None or outcome.error is not None or not is_number(outcome.value):
             return
-        dataset = fitted.dataset(data_of(call), call.argument("y"), name)
+        dataset = fitted.dataset(data_of(call), target_of(call), name)
         fitted.metric(metric, dataset, outcome.value, called)
+
+    def scorer(self, call: Call) -> Watching:
+        """``scorer(model, X, y)``: the score functions inside are the originals, so it is observed as a whole."""
+        arguments = [value for _, value in given(call)]
+        estimator = arguments[0] if arguments else None
+        fitted = self._memory.fitted_run(estimator)
+        used = scorers.used(call) if fitted is not None or self._is_noted() else []
+        name = scorers.data_name(call) if fitted is not None else None
+        outcome = yield None
+        if outcome.error is not None:
+            return
+        if fitted is None:
+            for score in used:
+                self._note(score.name, score.command, Unknown("a model whose fit was not recorded"))
+            return
+        X, y = scorers.data(call)
+        dataset = fitted.dataset(X, y, name)
+        for score in used:
+            value = score.value(outcome.value)
+            if is_number(value):
+                fitted.metric(score.name, dataset, value, score.command)
 
     def metric(self, call: Call) -> Watching:
         """A function of ``sklearn.metrics`` called on a prediction that is recognised."""
-        origin = None
-        called = ""
+        name, called, origin = call.wrapped.__name__, "", None
         if self._memory.session.settings.log_post_training_metrics:
-            origin = self._memory.predictions.origin(metric_arguments(call.args, call.kwargs))
-            if origin is not None:
-                called = command(call, call.wrapped.__name__)
+            origin = self._memory.predictions.recognise(call.names, given(call))
+            if isinstance(origin, Origin) or self._is_noted(name):
+                called = command(call, name)
         outcome = yield None
-        if origin is not None and outcome.error is None and is_number(outcome.value):
-            origin.fitted.metric(call.wrapped.__name__, origin.dataset, outcome.value, called)
+        if origin is None or outcome.error is not None:
+            return
+        if isinstance(origin, Unknown):
+            if called and _compares(call):
+                self._note(name, called, origin)
+        elif is_number(outcome.value):
+            origin.fitted.metric(name, origin.dataset, outcome.value, called, part=origin.part)
+        elif _compares(call):
+            self._memory.predictions.derived(outcome.value, origin)
+            results.record(call, name, outcome.value, origin, called)
+
+    def _is_noted(self, name: str = "") -> bool:
+        """Whether there is a run to tell that a metric was not recorded."""
+        return self._memory.session.settings.log_post_training_metrics and self._memory.reports.wants(name)
+
+    def _note(self, name: str, called: str, why: Unknown) -> None:
+        self._memory.reports.skipped(name, f"{called} was called on {why.reason}")
+
+
+def _compares(call: Call) -> bool:
+    """Whether the function takes predictions at all: distances and kernels take any data."""
+    return bool(call.names) and (call.names[0] in TRUE or "labels" in call.names[1:2] or call.names[0] == "x")

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+import numpy as np
 
 from autotrack.capture.names import argument_name
 from autotrack.capture.recorder import Links, RunRecorder, text
@@ -62,7 +64,7 @@ class Step:
     run_id : of the run that the fit made, empty where it made none.
     """
 
-    __slots__ = ("cls", "label", "learns", "name", "on", "params", "run_id", "supervised")
+    __slots__ = ("cls", "label", "learns", "mark", "name", "on", "params", "run_id", "supervised")
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class Step:
         self.supervised = supervised
         self.run_id = run_id
         self.learns = on is not None and learns(estimator)
+        self.mark = _weakly(learnt(estimator))
 
 
 class Split:
@@ -207,7 +210,7 @@ class Preparation:
         found = Prepared()
         with run.attempt("preprocessing", "tell what the training data went through"):
             # What the model transforms later was transformed by a model that was fitted on this data.
-            if hasattr(type(estimator), "transform"):
+            if transforms(estimator):
                 found.made = self.lineage.source(X, name)
             else:
                 found.made = self.lineage.of(X)
@@ -215,23 +218,23 @@ class Preparation:
                 found.file = _record(run, steps_of(found.made), steps_of(self.lineage.of(y)))
         return found
 
-    def fitted_with_run(self, call: Call, result: Any) -> None:
-        """A model that transforms returned what it made of its training data."""
+    def fitted_with_run(self, call: Call, run: RunRecorder, on: Made | None, name: str, result: Any) -> None:
+        """A model was fitted; of one that transforms is remembered on what, and what it made of it."""
+        if not transforms(call.instance):
+            return
+        step = Step(call.instance, on, name, {}, run_id=run.run_id)
+        self._steps.set(call.instance, step)
         if call.wrapped.__name__ == "fit_transform":
-            X = data_of(call)
-            self._transformed(X, self.lineage.of(X), self._step(call.instance), "fit_transform", result)
+            self._transformed(data_of(call), on, step, "fit_transform", result)
 
     def _step(self, estimator: Any) -> Step:
         """The fit behind what an estimator transforms."""
         step: Step | None = self._steps.get(estimator)
-        fitted = self._fitted.get(estimator)
-        if fitted is not None:
-            if step is None or step.run_id != fitted.run.run_id:
-                on = fitted.checks.made if fitted.checks is not None else None
-                step = Step(estimator, on, fitted.name, {}, run_id=fitted.run.run_id)
-                self._steps.set(estimator, step)
-        elif step is None:  # fitted where nobody looked: loaded, cut out of a pipeline, by partial_fit
-            step = Step(estimator, None, "", printed_params(estimator))
+        if step is None or (step.mark is not None and step.mark() is not learnt(estimator)):
+            # Fitted where nobody looked: loaded, by partial_fit, inside a pipeline.
+            fitted = self._fitted.get(estimator) if step is None else None
+            run_id = fitted.run.run_id if fitted is not None else ""
+            step = Step(estimator, None, "", {} if run_id else printed_params(estimator), run_id=run_id)
             self._steps.set(estimator, step)
         return step
 
@@ -258,6 +261,11 @@ def _record(run: RunRecorder, steps: list[Made], target: list[Made]) -> dict[str
     if target:
         content["target"] = [_to_json(made) for made in target]
     return content
+
+
+def transforms(estimator: Any) -> bool:
+    """Whether an estimator is of a class that transforms data."""
+    return hasattr(type(estimators.last_step(estimator)), "transform")
 
 
 def steps_of(made: Made | None) -> list[Made]:
@@ -304,6 +312,20 @@ def learns(estimator: Any) -> bool:
     return any(name[-1:] == "_" and name[:1] != "_" and name not in _NOTHING_LEARNT for name in state)
 
 
+def learnt(estimator: Any) -> Any:
+    """The first object that a fit left on a transformer or on a part of it: another fit leaves another one."""
+    state = getattr(estimator, "__dict__", None)
+    if isinstance(state, dict):
+        for name, value in state.items():
+            if name[-1:] == "_" and isinstance(value, np.ndarray):
+                return value
+        for _, part in _parts(estimator):
+            found = None if isinstance(part, str) else learnt(part)
+            if found is not None:
+                return found
+    return None
+
+
 def uses_target(estimator: Any) -> bool:
     """Whether what a transformer of scikit-learn learns depends on the target."""
     cls = type(estimator)
@@ -340,6 +362,10 @@ def _to_json(made: Made) -> dict[str, Any]:
 
 def _shape(shape: tuple[int | None, ...]) -> list[int | None]:
     return [None if length is None else int(length) for length in shape]
+
+
+def _weakly(thing: Any) -> Callable[[], Any] | None:
+    return None if thing is None else weakref.ref(thing)
 
 
 def _size(size: Any) -> int | float | None:

@@ -1,0 +1,56 @@
+"""The plots of one fit, all in one file: each further file would cost the user time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from autotrack.capture.recorder import RunRecorder
+from autotrack.integrations.sklearn import curves, estimators
+from autotrack.integrations.sklearn.importances import feature_importances
+from autotrack.integrations.sklearn.training import PREFIX, TrainingPass
+from autotrack.plots.files import Plot, path_of, to_json
+
+FILE: Final = path_of("training")
+
+
+class TrainingPlots:
+    """What plots need that must be read before the fit returns; `write` may come later, in another thread.
+
+    Parameters
+    ----------
+    run : gets a note of each plot that failed.
+    estimator : fitted.
+    X : what it was fitted on; it is not kept.
+    pos_label : the positive class, or None.
+    """
+
+    def __init__(self, run: RunRecorder, estimator: Any, X: Any, pos_label: Any) -> None:
+        self._run = run
+        self._name = estimators.run_name(estimator)
+        self._pos_label = pos_label
+        self._plots: dict[str, Plot] = {}
+        with run.attempt("feature importances", "read the feature importances of the fitted model"):
+            found = feature_importances(estimator, X, self._name)
+            if found is not None:
+                self._plots["feature_importances"] = found
+
+    def write(self, taken: TrainingPass | None, metrics: Mapping[str, float]) -> None:
+        """Work the other plots out and write the file, if there are any plots."""
+        if taken is not None:
+            rows = f", {taken.rows:,} of {taken.total:,} rows" if taken.rows < taken.total else ""
+            seen = curves.Seen(
+                taken.task,
+                taken.y_true,
+                taken.y_pred,
+                taken.probabilities,
+                taken.decisions,
+                taken.classes,
+                taken.sample_weight,
+                self._pos_label,
+                f"{self._name}, training data{rows}",
+                {name.removeprefix(PREFIX): value for name, value in metrics.items()},
+            )
+            self._plots = curves.plots(seen, PREFIX, self._run.attempt) | self._plots
+        if self._plots:
+            self._run.artifact(FILE, to_json(self._plots))
