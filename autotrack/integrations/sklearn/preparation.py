@@ -288,9 +288,9 @@ def label(estimator: Any) -> str:
     if not parts:
         if cls != "FunctionTransformer":
             return cls
-        function = getattr(estimator, "func", None)
+        function = vars(estimator).get("func")
         return "passthrough" if function is None else f"{cls}({getattr(function, '__name__', '…')})"
-    if hasattr(estimator, "steps"):
+    if "steps" in vars(estimator):
         return _shortened(" → ".join(label(part) for _, part in parts if not isinstance(part, str)) or cls)
     inner = ", ".join(f"{name}: {part if isinstance(part, str) else label(part)}" for name, part in parts)
     return _shortened(f"{cls}({inner})")
@@ -336,8 +336,9 @@ def uses_target(estimator: Any) -> bool:
 
 def _parts(estimator: Any) -> list[tuple[str, Any]]:
     """Name and estimator of each part of a composed transformer, the fitted ones where they are kept apart."""
+    state = getattr(estimator, "__dict__", {})  # not its __getattr__, which is the user's
     for name in ("transformers_", "transformers", "transformer_list", "steps"):
-        parts = getattr(estimator, name, None)
+        parts = state.get(name)
         if isinstance(parts, list):
             return [
                 (part[0], part[1])
