@@ -392,7 +392,7 @@ def test_a_transformer_that_saw_all_folds_is_a_finding(logged):
     run = autotrack.get_run("latest")
     assert run.tags["preprocessing"] == "StandardScaler"
     (finding,) = run.capture_report.checks
-    assert "StandardScaler was fitted on all rows of scaled, before cross_val_score split them" in finding.message
+    assert "StandardScaler was fitted on X (150 rows), which includes the test rows of each fold" in finding.message
     cross_val_score(make_pipeline(StandardScaler(), model), X, y, cv=3)
     assert autotrack.get_run("latest").capture_report.checks == ()
     train, _ = train_test_split(X, random_state=0)

@@ -36,12 +36,12 @@ from autotrack.capture.guard import shield
 from autotrack.capture.names import argument_name
 from autotrack.capture.recorder import RunRecorder, text
 from autotrack.capture.trace import Trace
-from autotrack.entities import CHECK, WARNING, Dataset
+from autotrack.entities import WARNING, Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
 from autotrack.integrations.sklearn import cross_validation_results as results
-from autotrack.integrations.sklearn import estimators, inside, preparation, runs
+from autotrack.integrations.sklearn import estimators, inside, runs
 from autotrack.integrations.sklearn.cross_validation_results import Found
-from autotrack.integrations.sklearn.data_checks import PREPROCESSING, leaks_into_folds
+from autotrack.integrations.sklearn.data_checks import note_folds
 from autotrack.integrations.sklearn.evaluation import FittedRun
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
@@ -85,11 +85,16 @@ class CrossValidations:
         try:
             name = argument_name(call.frame, "X", call.position("X"), call.argument("X")) or "X"
             dataset = self._look_before(run, call, name)
+            prepared = self._memory.preparation.look_at(run, None, call.argument("X"), call.argument("y"), name)
+            if dataset is not None and function in FUNCTIONS:
+                note_folds(run, prepared.made, name)
             run.flush()
             call.trace = Trace(estimator, function)
             outcome = yield None
             call.trace.root.stop()
             later = self._look_after(run, call, outcome, call.trace, name)
+            if prepared.file is not None:
+                later.append(partial(prepared.write, run))
             if outcome.error is None and function == "cross_val_predict":
                 self._remember(run, call, outcome.value, name, dataset)
             elif outcome.error is not None and not is_own:
@@ -117,13 +122,6 @@ class CrossValidations:
             if fitted is not None:
                 run.tags({"model_run_id": fitted.run.run_id})
         X, y = call.argument("X"), call.argument("y")
-        prepared = self._memory.preparation.look_at_data(run, X, y)
-        if prepared.file is not None:
-            self._session.worker.submit(partial(_write_preparation, run, prepared.file))
-        if prepared.made is not None and call.wrapped.__name__ in FUNCTIONS:
-            with run.attempt("preprocessing", "look for transformers that saw the rows of test folds"):
-                for message in leaks_into_folds(prepared.made, name, call.wrapped.__name__):
-                    run.note(CHECK, PREPROCESSING, message)
         if not self._session.settings.log_datasets:
             return None
         context = "train" if call.wrapped.__name__ in FUNCTIONS else "eval"
@@ -255,11 +253,6 @@ def _write(run: RunRecorder, path: str, content: Callable[[], bytes | None]) -> 
     data = content()
     if data is not None:
         run.artifact(path, data)
-
-
-def _write_preparation(run: RunRecorder, data: bytes) -> None:
-    run.artifact(preparation.FILE, data)
-    run.flush()
 
 
 def _write_plot(make: Callable[[], dict[str, Any]], on: list[tuple[RunRecorder, str]]) -> None:

@@ -36,7 +36,7 @@ from autotrack.capture.recorder import RunRecorder, error_text, number, text
 from autotrack.capture.trace import Trace
 from autotrack.entities import FAILED, FINISHED, KILLED, SKIPPED, WARNING, Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
-from autotrack.integrations.sklearn import estimators, preparation, runs
+from autotrack.integrations.sklearn import estimators, runs
 from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.model_writing import MODEL, write_models
@@ -153,10 +153,10 @@ class Incremental:
                 dataset = run.describe(X, call.argument("y"), name=name, context="train")
                 if dataset is not None:
                     run.dataset(dataset)
-            prepared = self._memory.preparation.look_at(run, call, name)
+            prepared = self._memory.preparation.look_at(run, estimator, X, call.argument("y"), name)
             if prepared.file is not None:
                 with run.attempt("preprocessing", "write what the data went through"):
-                    run.artifact(preparation.FILE, prepared.file)
+                    prepared.write(run)
             run.flush()
             loop = Loop(run, is_own, estimator, dataset)
             loop.estimator = weakref.ref(estimator, self._when_gone(id(estimator), loop))
