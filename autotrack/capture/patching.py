@@ -4,7 +4,7 @@ The only module that imports wrapt. What happens at a call of an observed functi
 `calling_importlib_bootstrap`.
 
 Limits: a module that is reloaded loses its patches; a method assigned to a class after the class was made is not
-patched; a function that no decorator stands round is not observed where a mapping, default argument or closure keeps it.
+patched; a function that no decorator stands round is not observed where a mapping, default or closure keeps it.
 """
 
 from __future__ import annotations
