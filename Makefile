@@ -5,15 +5,16 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 TESTS ?= tests
 
-.PHONY: help demo test test-oldest check format bench clean
+.PHONY: help demo test test-oldest check format bench compare-mlflow clean
 
 help:
-	@echo "make demo         install into $(VENV), train on real data, show the recorded runs"
-	@echo "make test         run the tests against the newest scikit-learn, pandas and numpy"
-	@echo "make test-oldest  run them against the oldest supported ones, in $(VENV)-oldest"
-	@echo "make check        format, lint, types, import rules"
-	@echo "make format       mend what can be mended of format and lint"
-	@echo "make bench        measure what autologging costs, beside MLflow's"
+	@echo "make demo            install into $(VENV), train on real data, show the recorded runs"
+	@echo "make test            run the tests against the newest scikit-learn, pandas and numpy"
+	@echo "make test-oldest     run them against the oldest supported ones, in $(VENV)-oldest"
+	@echo "make check           format, lint, types, import rules"
+	@echo "make format          mend what can be mended of format and lint"
+	@echo "make bench           measure what autologging costs, beside MLflow's"
+	@echo "make compare-mlflow  what both record of the same scripts, into docs/compare-mlflow.md"
 
 $(VENV)/.base: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +69,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.mlflow
 	$(BIN)/python -m benchmarks --out bench-results.json
+
+compare-mlflow: $(VENV)/.mlflow
+	$(BIN)/python -m benchmarks.side_by_side --write docs/compare-mlflow.md
 
 clean:
 	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench-results.json

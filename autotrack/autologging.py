@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import importlib.util
 import os
 import sys
 import threading
@@ -61,6 +62,10 @@ def autolog(*, disable: bool = False, **options: Any) -> None:
     unknown = set(found.integrations or ()) - set(KNOWN)
     if unknown:
         raise SettingsError(f"integrations={sorted(unknown)}: autotrack knows {', '.join(KNOWN)}")
+    if found.serialization_format == "skops" and importlib.util.find_spec("skops") is None:
+        raise SettingsError(
+            "serialization_format='skops': the package skops is not installed: pip install 'autotrack[skops]'"
+        )
     with _lock:
         if found.store:
             open_sink(found.store)
@@ -92,6 +97,7 @@ def session() -> Session:
     with _lock:
         if _session is None:
             _session = Session(open_sink)
+            _session.watch_end = open_runs_watch
             before_read.append(_session.flush)
             atexit.register(_at_exit)
             if hasattr(os, "register_at_fork"):
@@ -206,7 +212,15 @@ def _finish_with_multiprocessing() -> None:
     util = sys.modules.get("multiprocessing.util")
     if util is not None and _session is not None:
         # The child clears inherited finalizers before it runs these callbacks.
-        util.register_after_fork(_session, lambda child: util.Finalize(None, child.close, exitpriority=0))
+        util.register_after_fork(_session, lambda child: util.Finalize(None, _at_exit_of_child, exitpriority=0))
+
+
+def _at_exit_of_child() -> None:
+    for integration in _integrations:
+        with guard.shield("end the open runs at exit"):
+            integration.finish()
+    if _session is not None:
+        _session.close()
 
 
 def _at_exit() -> None:

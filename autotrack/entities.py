@@ -18,6 +18,9 @@ RUN_STATUSES: Final = (RUNNING, FINISHED, FAILED, KILLED)
 
 DEFAULT_EXPERIMENT: Final = "Default"
 
+CANDIDATE: Final = "search_candidate"
+"""Tag of a child run that a parameter search tried: its number, which is its row in ``cv_results.csv``, from 0."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -68,12 +71,16 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class LoggedModel:
-    """A model folder among a run's artifacts. ``path`` is relative to them; ``size`` is the folder's, in bytes."""
+    """A model folder among a run's artifacts. ``path`` is relative to them; ``size`` is the folder's, in bytes.
+
+    ``registered_model_name`` is the name under which `autotrack.load_model` finds it as ``models:/NAME/…``.
+    """
 
     path: str
     estimator_class: str = ""
     serialization_format: str = ""
     size: int | None = None
+    registered_model_name: str | None = None
 
 
 SKIPPED: Final = "skipped"

@@ -178,6 +178,8 @@ def to_json(event: Event) -> dict[str, Any]:
             model = event.model
             data |= {"run_id": event.run_id, "path": model.path, "estimator_class": model.estimator_class}
             data |= {"serialization_format": model.serialization_format, "size": model.size}
+            if model.registered_model_name is not None:
+                data["registered_model_name"] = model.registered_model_name
         case NoteLogged():
             note = event.note
             data |= {"run_id": event.run_id, "kind": note.kind, "subject": note.subject, "message": note.message}
@@ -284,6 +286,7 @@ def _model_logged(data: Mapping[str, Any]) -> Event:
         estimator_class=_text(data.get("estimator_class", "")),
         serialization_format=_text(data.get("serialization_format", "")),
         size=_optional_int(data.get("size")),
+        registered_model_name=_optional_text(data.get("registered_model_name")),
     )
     return ModelLogged(_text(data["run_id"]), model)
 

@@ -8,15 +8,16 @@ import os
 import posixpath
 from collections.abc import Mapping
 from contextvars import Token
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from autotrack.autologging import open_runs_watch, session
-from autotrack.capture import scope
-from autotrack.capture.recorder import RunRecorder, number
+from autotrack.capture import guard, scope
+from autotrack.capture.recorder import RunRecorder, number, text
 from autotrack.capture.sinks import now
-from autotrack.entities import FINISHED, RUN_STATUSES
-from autotrack.errors import AutotrackError, RunStateError
+from autotrack.entities import FINISHED, RUN_STATUSES, SKIPPED
+from autotrack.errors import AutotrackError, RunStateError, SettingsError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -137,7 +138,15 @@ class ActiveRun:
             figure.savefig(buffer, format=extension)
         _write_bytes(self._recorder, artifact_file, buffer.getvalue())
 
-    def log_model(self, model: Any, artifact_path: str = "model", *, X: Any = None) -> None:
+    def log_model(
+        self,
+        model: Any,
+        artifact_path: str = "model",
+        *,
+        X: Any = None,
+        serialization_format: str | None = None,
+        registered_model_name: str | None = None,
+    ) -> None:
         """Write a fitted model as a model folder.
 
         Parameters
@@ -145,27 +154,40 @@ class ActiveRun:
         model : a scikit-learn estimator.
         artifact_path : where among the artifacts.
         X : data as the model takes it, of which a signature is made.
+        serialization_format : ``"cloudpickle"``, ``"pickle"`` or ``"skops"``; ``None`` for the one in the settings.
+        registered_model_name : a name to find it by later, as ``models:/NAME/latest``; ``None`` for none.
 
         Raises
         ------
+        SettingsError
+            For another format, or an empty name.
         ModelError
-            When it cannot be pickled, or a model stands there already.
+            When it cannot be serialised, or a model stands there already.
         """
         from autotrack.models import infer_signature, write_model
 
         signature = infer_signature(X, None)[0] if X is not None else None
         path = _clean(artifact_path)
+        if registered_model_name is not None and not str(registered_model_name).strip():
+            raise SettingsError(f"registered_model_name={registered_model_name!r}: a registered model needs a name")
         run = self._recorder
-        run.model(
-            write_model(
-                run.artifact_path(path),
-                model,
-                run_id=run.run_id,
-                signature=signature,
-                created=now(),
-                artifact_path=path,
-            )
+        form = run.session.settings.serialization_format if serialization_format is None else serialization_format
+
+        def remark(message: str) -> None:
+            run.note(SKIPPED, path, message)
+            guard.warn(f"says of the model: {message}")
+
+        written = write_model(
+            run.artifact_path(path),
+            model,
+            run_id=run.run_id,
+            signature=signature,
+            created=now(),
+            artifact_path=path,
+            serialization_format=form,
+            remark=remark,
         )
+        run.model(replace(written, registered_model_name=registered_model_name))
         run.flush()
 
     def _leave(self) -> None:
@@ -270,9 +292,22 @@ def log_figure(figure: Figure, artifact_file: str) -> None:
     _current().log_figure(figure, artifact_file)
 
 
-def log_model(model: Any, artifact_path: str = "model", *, X: Any = None) -> None:
+def log_model(
+    model: Any,
+    artifact_path: str = "model",
+    *,
+    X: Any = None,
+    serialization_format: str | None = None,
+    registered_model_name: str | None = None,
+) -> None:
     """`ActiveRun.log_model` of the active run, else of the run that last finished in this thread."""
-    _current().log_model(model, artifact_path, X=X)
+    _current().log_model(
+        model,
+        artifact_path,
+        X=X,
+        serialization_format=serialization_format,
+        registered_model_name=registered_model_name,
+    )
 
 
 def _current() -> ActiveRun:
@@ -304,14 +339,42 @@ def _write_params(run: RunRecorder, params: Mapping[str, Any]) -> None:
 
 
 def _write_metrics(run: RunRecorder, metrics: Mapping[str, float], step: int) -> None:
-    checked = {}
-    for key, value in metrics.items():
-        try:
-            checked[key] = number(value)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise TypeError(f"metric {key!r}: {error}; log texts with set_tag or log_text") from error
-    run.metrics(checked, int(step), now())
+    checked = {key: _real(key, value) for key, value in metrics.items()}
+    try:
+        at = int(step)
+        if at != step:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"step={step!r}: expected a whole number") from None
+    run.metrics(checked, at, now())
     run.flush()
+
+
+def _real(key: Any, value: Any) -> float:
+    """The value of a metric as a float.
+
+    Raises
+    ------
+    TypeError
+        For text, arrays of one dimension or more, and anything else that is no real number.
+    """
+    is_one = getattr(value, "ndim", 0) == 0
+    if is_one and not hasattr(value, "__float__") and callable(getattr(value, "item", None)):
+        value = value.item()  # a scalar of an array library
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")
+    try:
+        if not is_one or kind not in "biufO":
+            raise TypeError
+        return number(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        shown = text(value)
+        shown = shown if len(shown) <= 40 else shown[:39] + "…"
+        what = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        what += "" if is_one else f" of shape {getattr(value, 'shape', '?')}"
+        raise TypeError(
+            f"metric {key!r}: {shown!r} ({what}) is not a real number; a text goes into set_tag or log_text, an array "
+            "into log_dict, or into log_metric one value at a time"
+        ) from (error if str(error) else None)
 
 
 def _write_tags(run: RunRecorder, tags: Mapping[str, Any]) -> None:

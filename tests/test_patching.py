@@ -14,7 +14,8 @@ import cloudpickle
 import pytest
 
 from autotrack.capture import patching
-from autotrack.capture.patching import Call, Outcome, Patches
+from autotrack.capture.calling_importlib_bootstrap import Call, Outcome
+from autotrack.capture.patching import Patches
 
 
 class Host:

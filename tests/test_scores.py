@@ -72,6 +72,13 @@ def test_classification(seed, n, classes, kind, weighted, ties, positive):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = {"accuracy_score": sk.accuracy_score(true, predicted, **common)}
+        expected["balanced_accuracy_score"] = sk.balanced_accuracy_score(true, predicted, **common)
+        if classes == 2:
+            binary = {"pos_label": labels[1], "labels": labels, "average": "binary", "zero_division": 0, **common}
+            if len(np.unique([*true, *predicted])) == 2:
+                expected["precision_score_binary"] = sk.precision_score(true, predicted, **binary)
+                expected["recall_score_binary"] = sk.recall_score(true, predicted, **binary)
+                expected["f1_score_binary"] = sk.f1_score(true, predicted, **binary)
         if pos_label is None or len(np.unique([*true, *predicted])) == 2:
             expected["precision_score"] = sk.precision_score(true, predicted, **averaged)
             expected["recall_score"] = sk.recall_score(true, predicted, **averaged)
@@ -80,11 +87,85 @@ def test_classification(seed, n, classes, kind, weighted, ties, positive):
             expected["log_loss"] = sk.log_loss(true, proba, **common)
             if classes == 2:
                 expected["roc_auc"] = sk.roc_auc_score(true, proba[:, 1], average="weighted", **common)
+                expected["average_precision"] = sk.average_precision_score(
+                    true, proba[:, 1], pos_label=labels[1], **common
+                )
             elif not weighted:
                 expected["roc_auc"] = sk.roc_auc_score(true, proba, average="weighted", multi_class="ovo")
     assert {key: found[key] for key in expected} == pytest.approx(expected, rel=1e-10, abs=1e-12)
     assert ("log_loss" in found) == ("log_loss" in expected)
     assert ("roc_auc" in found) == ("roc_auc" in expected)
+    assert ("f1_score_binary" in found) == (classes == 2)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    seed=seeds,
+    n=st.integers(1, 40),
+    labels=st.integers(2, 4),
+    kind=st.sampled_from(["i8", "bool", "f8"]),
+    weighted=st.booleans(),
+    empty=st.booleans(),
+)
+def test_label_matrices(seed, n, labels, kind, weighted, empty):
+    rng = np.random.default_rng(seed)
+    true, predicted = (rng.integers(0, 2, (n, labels)).astype(kind) for _ in range(2))
+    if empty:
+        true[:, 0] = 0
+    proba = rng.random((n, labels))
+    weight = _weights(rng, n, weighted)
+    found = scores.multilabel(true, predicted, proba, weight)
+    averaged = {"average": "weighted", "zero_division": 0, "sample_weight": weight}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = {
+            "accuracy_score": sk.accuracy_score(true, predicted, sample_weight=weight),
+            "precision_score": sk.precision_score(true, predicted, **averaged),
+            "recall_score": sk.recall_score(true, predicted, **averaged),
+            "f1_score": sk.f1_score(true, predicted, **averaged),
+            "log_loss": sk.log_loss(true, proba, sample_weight=weight),
+        }
+    assert found == pytest.approx(expected, rel=1e-10, abs=1e-12)
+
+
+def test_what_is_no_label_matrix_has_no_such_scores():
+    many = np.array([[0, 2], [1, 0]])
+    assert scores.multilabel(many, many) == {}
+    assert scores.multilabel(np.array([["a", "b"]]), np.array([["a", "b"]])) == {}
+    assert scores.multilabel(np.eye(2), np.eye(3)) == {}
+
+
+@pytest.mark.parametrize(
+    ("labels", "pos_label", "positive"),
+    [([0, 1], None, 1), ([-1, 1], None, 1), (["no", "yes"], None, "yes"), (["no", "yes"], "no", "no"), ([0, 1], 0, 0)],
+)
+def test_the_positive_class_is_the_second_one_or_the_one_that_was_named(labels, pos_label, positive):
+    labels = np.array(labels)
+    true, predicted = labels[[0, 1, 1, 0, 1]], labels[[1, 1, 0, 0, 1]]
+    proba = np.array([[0.6, 0.4], [0.2, 0.8], [0.7, 0.3], [0.9, 0.1], [0.4, 0.6]])
+    assert scores.positive_class(labels, pos_label) == positive
+    found = scores.classification(true, predicted, proba, labels, None, pos_label)
+    column = int(positive == labels[1])
+    assert found["precision_score_binary"] == sk.precision_score(true, predicted, pos_label=positive)
+    assert found["average_precision"] == pytest.approx(
+        sk.average_precision_score(true, proba[:, column], pos_label=positive)
+    )
+    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(true, proba[:, 1]))
+
+
+def test_a_positive_class_that_stands_nowhere_gives_no_score():
+    found = scores.classification([0, 1, 1], [1, 1, 0], None, None, None, "other")
+    assert "f1_score" not in found
+    assert "f1_score_binary" not in found
+    assert found["accuracy_score"] == pytest.approx(1 / 3)
+
+
+def test_a_probability_that_is_no_number_makes_its_own_metrics_nan_only():
+    proba = np.array([[0.5, 0.5], [np.nan, np.nan], [0.2, 0.8]])
+    found = scores.classification([0, 1, 1], [0, 1, 1], proba, np.array([0, 1]))
+    assert found["accuracy_score"] == 1.0
+    assert np.isnan(found["roc_auc"])
+    assert np.isnan(found["log_loss"])
 
 
 def test_float32_probabilities_are_clipped_at_their_own_precision():

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from autotrack.capture.guard import shield
-from autotrack.capture.scope import quiet
+from autotrack.capture.scope import OURS, quiet
 from autotrack.capture.trace import Node, Trace
 
 
@@ -142,14 +142,18 @@ def observing_inner(switch: Switch, observer: Observer, inner: Callable[..., Any
 
 
 def listening_in(
-    switch: Switch, original: Callable[..., Any], listener: Callable[..., None], doing: str
+    switch: Switch, original: Callable[..., Any], listener: Callable[..., bool], doing: str
 ) -> Callable[..., Any]:
-    """A function that tells a listener the arguments of each call, and then calls the original."""
+    """A function that tells a listener the arguments of each call, and then calls the original.
+
+    Where the listener says true, the call is one that only we have caused, and the original is not called.
+    """
 
     def listening(*args: Any, **kwargs: Any) -> Any:
         if switch.enabled:
             with shield(doing):
-                listener(*args, **kwargs)
+                if listener(*args, **kwargs):
+                    return None
         return original(*args, **kwargs)
 
     return listening
@@ -162,6 +166,9 @@ def _timed(node: Node | None, wrapped: Callable[..., Any], args: tuple[Any, ...]
     token = quiet.set(node)
     try:
         return wrapped(*args, **kwargs)
+    except BaseException as error:
+        node.fail(error)
+        raise
     finally:
         node.stop()
         quiet.reset(token)
@@ -170,7 +177,7 @@ def _timed(node: Node | None, wrapped: Callable[..., Any], args: tuple[Any, ...]
 def _observe(observer: Observer, call: Call, always: bool) -> Any:
     """Run an observer round the one call of the original."""
     wrapped, args, kwargs = call.wrapped, call.args, call.kwargs
-    token = None if always else quiet.set(True)
+    token = None if always else quiet.set(OURS)
     try:
         watching = None
         with shield("observe a call"):
@@ -180,7 +187,7 @@ def _observe(observer: Observer, call: Call, always: bool) -> Any:
                 args, kwargs = _replace(call, replaced)
         # The caller's frame holds all its variables: keeping it would keep them alive.
         call.frame = None
-        inside = quiet.set(call.trace.root) if call.trace is not None else None
+        inside = None if always else quiet.set(True if call.trace is None else call.trace.root)
         try:
             value = wrapped(*args, **kwargs)
         except BaseException as error:

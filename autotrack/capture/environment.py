@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ def slow_facts(script: str, cwd: str) -> dict[str, Any]:
     """
     facts: dict[str, Any] = {
         "executable": sys.executable,
-        "platform": platform.platform(),
+        "platform": _platform(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
         "packages": dict(sorted(_packages().items())),
@@ -53,6 +54,15 @@ def slow_facts(script: str, cwd: str) -> dict[str, Any]:
     if git:
         facts["git"] = git
     return facts
+
+
+def _platform() -> str:
+    if sys.platform != "linux":
+        return platform.platform()
+    # platform.platform() starts a process, and starting one by a bare name swaps the process's warning filters for a
+    # moment: the user's own, when we run beside them.
+    about = platform.uname()
+    return f"{about.system}-{about.release}-{about.machine}-with-{''.join(platform.libc_ver())}"
 
 
 def _packages() -> dict[str, str]:
@@ -90,9 +100,12 @@ def _git(folder: Path) -> Mapping[str, Any]:
 
 
 def _git_says(folder: Path, *words: str) -> str | None:
+    git = shutil.which("git")  # by its path, see _platform
+    if git is None:
+        return None
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *words],
+            [git, "-C", str(folder), *words],
             capture_output=True,
             timeout=_GIT_SECONDS,
             check=True,

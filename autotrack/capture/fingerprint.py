@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
 from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 
+from autotrack.capture.columnar import describe_columns
+from autotrack.capture.contents import digest_of_objects
 from autotrack.entities import Dataset
 from autotrack.events import number_to_json
 
@@ -22,6 +25,7 @@ _CHUNK: Final = 1 << 18
 
 _MOST_COLUMNS: Final = 1_000
 _MOST_CLASSES: Final = 100
+_MOST_LABELS: Final = 1_000_000
 
 
 def describe(X: Any, y: Any = None, *, name: str, context: str) -> Dataset:
@@ -29,7 +33,7 @@ def describe(X: Any, y: Any = None, *, name: str, context: str) -> Dataset:
 
     Parameters
     ----------
-    X : array-like or sparse matrix of shape (n_samples, n_features), pandas object, list.
+    X : array-like or sparse matrix of shape (n_samples, n_features), pandas, polars or pyarrow data, list.
     y : target of shape (n_samples,) or (n_samples, n_outputs), or None.
     name : what the script calls it.
     context : ``"train"`` or ``"eval"``.
@@ -50,6 +54,11 @@ def describe(X: Any, y: Any = None, *, name: str, context: str) -> Dataset:
     elif _is_sparse(X):
         digest, shape = _sparse(X), tuple(X.shape)
         columns = ({"name": None, "dtype": str(X.dtype), "count": int(X.shape[1]), "nonzero": int(X.nnz)},)
+    elif (described := describe_columns(X)) is not None:
+        columns, digest, shape = described
+    elif _is_list_of_objects(X):
+        digest, shape = digest_of_objects(X).hex(), (len(X),)
+        columns = ({"name": None, "dtype": type(X[0]).__name__},)
     else:
         array = _array(X)
         if array is None:
@@ -83,6 +92,22 @@ def _length(X: Any) -> tuple[int | None, ...]:
         return ()
 
 
+def _is_list_of_objects(X: Any) -> bool:
+    """Whether it is a list that no array should be made of: texts would all take as much as the longest, in UTF-32."""
+    if not isinstance(X, (list, tuple)) or not X:
+        return False
+    first = X[0]
+    if isinstance(first, (str, bytes, Mapping, Set)):
+        return True
+    if not isinstance(first, (list, tuple, np.ndarray)):
+        return False
+    # Rows that differ in length, or hold texts.
+    try:
+        return len({len(row) for row in X}) > 1 or any(isinstance(value, (str, bytes)) for value in first)
+    except TypeError:
+        return True
+
+
 def _array(X: Any) -> np.ndarray[Any, Any] | None:
     if isinstance(X, np.ndarray):
         return X
@@ -90,6 +115,11 @@ def _array(X: Any) -> np.ndarray[Any, Any] | None:
         try:
             return np.asarray(X)
         except ValueError:  # ragged
+            return None
+    if hasattr(type(X), "__array_namespace__") or type(X).__module__ == "torch":
+        try:
+            return np.asarray(X)
+        except Exception:  # noqa: BLE001 - on a device that only its own library reads
             return None
     return None
 
@@ -170,28 +200,28 @@ def _other_column(column: Any) -> tuple[str, int]:
     """Digest and missing count of a column of strings, categories, dates, nullable numbers or objects."""
     from pandas.util import hash_array
 
-    values = column.array
     missing = int(column.isna().sum())
+    if column.dtype == object:
+        return digest_of_objects(column.to_numpy()).hex(), missing
+    values = column.array
     try:
         hashes = hash_array(values if not isinstance(column.dtype, np.dtype) else column.to_numpy(), categorize=True)
-    except TypeError:  # unhashable or mixed objects
-        hashes = hash_array(np.array([repr(value) for value in values], dtype=object))
-    return hashlib.sha256(_bytes(hashes)).hexdigest(), missing
+    except (TypeError, NotImplementedError):  # columns of lists and mappings
+        return digest_of_objects(values).hex(), missing
+    whole = hashlib.sha256(_bytes(hashes))
+    if missing:
+        # Where pandas fills the holes with a value, that value is another one.
+        whole.update(_bytes(np.flatnonzero(column.isna().to_numpy())))
+    return whole.hexdigest(), missing
 
 
 def _matrix(array: np.ndarray[Any, Any]) -> tuple[str, tuple[int, ...], int | None]:
     """Digest in C order, shape, and the count of NaN where there can be any."""
     whole = hashlib.sha256(repr((array.shape, _dtype_name(array.dtype))).encode())
     if array.dtype.hasobject:
-        from pandas.util import hash_array
-
-        flat = array.ravel()
-        try:
-            hashes = hash_array(flat, categorize=True)
-        except TypeError:
-            hashes = hash_array(np.array([repr(value) for value in flat], dtype=object))
-        whole.update(_bytes(hashes))
-        return whole.hexdigest(), array.shape, None
+        whole.update(digest_of_objects(array.ravel()))
+        pandas = sys.modules.get("pandas")
+        return whole.hexdigest(), array.shape, int(pandas.isna(array).sum()) if pandas is not None else None
     if array.dtype.kind in "mM":
         array = array.view(np.int64)
     missing = 0
@@ -237,12 +267,14 @@ def _count_nan(values: np.ndarray[Any, Any]) -> int:
 
 
 def _target(y: Any) -> dict[str, Any]:
-    """Summary of y: classes with their counts for labels, moments for numbers."""
+    """Summary of y: classes with their counts for labels, moments for numbers, counts of yes for a label matrix."""
     if y is None:
         return {}
+    if _is_sparse(y):
+        return {"kind": _kind(y), "dtype": str(y.dtype), "shape": [int(n) for n in y.shape], "nonzero": int(y.nnz)}
     try:
         values = np.asarray(y)
-    except ValueError:
+    except Exception:  # noqa: BLE001 - ragged, or on a device
         return {"kind": _kind(y)}
     summary: dict[str, Any] = {
         "kind": _kind(y),
@@ -251,6 +283,8 @@ def _target(y: Any) -> dict[str, Any]:
     }
     if values.size == 0:
         return summary
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
     if values.dtype.kind == "f":
         with np.errstate(all="ignore"):
             for key, value in (
@@ -261,18 +295,29 @@ def _target(y: Any) -> dict[str, Any]:
             ):
                 summary[key] = number_to_json(float(value))
         summary["missing"] = _count_nan(values)
-    elif values.dtype.kind in "biu" and values.ndim == 1:
+    elif values.dtype.kind in "biu":
         low, high = int(values.min()), int(values.max())
-        if high - low < _MOST_CLASSES:
+        if values.ndim == 2 and low >= 0 and high <= 1 and values.shape[1] <= _MOST_CLASSES:
+            summary["positives"] = [int(count) for count in values.sum(axis=0)]
+        elif values.ndim != 1:
+            return summary
+        elif high - low < _MOST_CLASSES:
             counts = np.bincount((values.astype(np.int64) - low), minlength=high - low + 1)
-            summary["classes"] = {str(low + i): int(count) for i, count in enumerate(counts) if count}
+            summary["classes"] = {_label(low + i, values): int(count) for i, count in enumerate(counts) if count}
         else:
             summary |= {"min": low, "max": high, "mean": float(values.mean()), "std": float(values.std())}
-    elif values.ndim == 1 and len(values) <= 100_000:
+    elif values.ndim == 1 and len(values) <= _MOST_LABELS and values.dtype.kind in "OUS":
         try:
-            labels, counts = np.unique(values, return_counts=True)
-        except TypeError:  # labels that do not compare
+            counted = Counter(values.tolist())
+        except TypeError:  # labels that cannot be told apart
             return summary
-        if len(labels) <= _MOST_CLASSES:
-            summary["classes"] = {str(label): int(count) for label, count in zip(labels, counts, strict=True)}
+        if len(counted) <= _MOST_CLASSES:
+            texts: Counter[str] = Counter()
+            for label, count in counted.items():
+                texts[str(label)] += count
+            summary["classes"] = dict(sorted(texts.items()))
     return summary
+
+
+def _label(value: int, values: np.ndarray[Any, Any]) -> str:
+    return str(bool(value)) if values.dtype.kind == "b" else str(value)

@@ -3,13 +3,19 @@
 The only module that imports wrapt. What happens at a call of an observed function stands in
 `calling_importlib_bootstrap`.
 
-Limits: a module that is reloaded loses its patches; a method assigned to a class after the class was made is not
-patched; a function that no decorator stands round is not observed where a mapping, default or closure keeps it.
+A method that is assigned to a class after the class was made (``Model.fit = fit``, a class decorator) is found at the
+next opportunity: the next observed call of any object whose class inherits it, the next class that is born, the next
+`Patches.family`. A call before that is seen as far as the assigned function calls the one that it replaced.
+
+Limits: a module that is reloaded loses its patches; a function assigned to one instance (``model.fit = fit``) is seen
+only as far as it calls its class's; a function that no decorator stands round is not observed where a mapping, default
+argument or closure keeps it.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import pkgutil
 import sys
 import sysconfig
@@ -92,6 +98,16 @@ class FunctionWrapper(_FunctionBase):
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self
+
+
+def _teach_skops(library: ModuleType) -> None:
+    """Let skops, which asks no object to reduce itself, write the function and not what stands in for it."""
+    with shield("teach skops what our wrappers are"):
+        save = importlib.import_module(f"{library.__name__}._utils")
+        save._get_state.register(FunctionWrapper)(lambda obj, context: save.get_state(obj.__wrapped__, context))
+
+
+wrapt.register_post_import_hook(_teach_skops, "skops.io")
 
 
 def _by_name(function: Any) -> Any:
@@ -180,7 +196,9 @@ class Patches:
         """
         with self._lock:
             raw = vars(owner).get(name, _MISSING)
-            if raw is _MISSING or isinstance(raw, (MethodWrapper, property, type)):
+            kind = type(raw)
+            # What Python does not bind on access is no method; what also takes assignments is a property of some kind.
+            if raw is _MISSING or kind is MethodWrapper or not hasattr(kind, "__get__") or hasattr(kind, "__set__"):
                 return
             setattr(owner, name, MethodWrapper(raw, self._wrapper(observer, always, name if timed else "")))
             self._changes.append(_MethodChange(owner, name))
@@ -191,16 +209,26 @@ class Patches:
         A method that comes from a mixin is observed in the mixin, for instances of ``base`` only. Those named in
         ``timed`` are timed inside observed calls.
         """
-        observers = {name: _only_for(base, observer) for name, observer in methods.items()}
-        seen: weakref.WeakSet[type] = weakref.WeakSet()
+        newborn: list[weakref.ref[type]] = []
 
         def patch(cls: type) -> None:
             for part in cls.__mro__:
-                if part is not object and part not in seen:
-                    seen.add(part)
-                    for name, observer in observers.items():
+                held = vars(part)
+                for name, observer in observers.items():
+                    raw = held.get(name)
+                    if raw is not None and type(raw) is not MethodWrapper:
                         self.method(part, name, observer, timed=name in timed)
 
+        def look_again(cls: type) -> None:
+            # Whoever made a class may have assigned to it since: class decorators do.
+            lately, newborn[:] = list(newborn), []
+            for reference in lately:
+                born_lately = reference()
+                if born_lately is not None:
+                    patch(born_lately)
+            patch(cls)
+
+        observers = {name: _only_for(base, observer, look_again) for name, observer in methods.items()}
         known: set[type] = set()
         stack = [base]
         while stack:
@@ -214,7 +242,8 @@ class Patches:
             wrapped(*args, **kwargs)
             with shield("observe a new estimator class"):
                 if self.enabled and isinstance(instance, type):
-                    patch(instance)
+                    look_again(instance)
+                    newborn.append(weakref.ref(instance))
 
         with self._lock:
             raw = vars(base).get("__init_subclass__", _MISSING)
@@ -264,7 +293,7 @@ class Patches:
                 self._changes.append(_CellChange(function.__name__, cell, inner, ours))
                 return
 
-    def listen(self, module: ModuleType, name: str, listener: Callable[..., None]) -> None:
+    def listen(self, module: ModuleType, name: str, listener: Callable[..., bool]) -> None:
         """Have ``listener`` called with the arguments of every call of a module's function, just before it."""
         with self._lock:
             original = vars(module).get(name)
@@ -292,9 +321,12 @@ class Patches:
         return observing(self, observer, always, timed)
 
 
-def _only_for(base: type, observer: Observer) -> Observer:
+def _only_for(base: type, observer: Observer, look_again: Callable[[type], None]) -> Observer:
     def observe(call: Call) -> Generator[Mapping[str, Any] | None, Outcome, None]:
-        return observer(call) if isinstance(call.instance, base) else _nothing()
+        if not isinstance(call.instance, base):
+            return _nothing()
+        look_again(type(call.instance))
+        return observer(call)
 
     return observe
 

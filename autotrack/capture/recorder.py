@@ -43,14 +43,24 @@ class RunRecorder:
     sink : where the run's events and files go.
     run_id : 32 hexadecimal digits.
     name : for people.
+    experiment : the one that the run belongs to.
+
+    Attributes
+    ----------
+    step : the step of metrics whose step is not given; moved on where one model is fitted again and again.
+    before_end : called once when the run is about to end; gives back a status and reason that stand in for FINISHED,
+        or ``None``.
     """
 
-    def __init__(self, session: Session, sink: Sink, run_id: str, name: str) -> None:
+    def __init__(self, session: Session, sink: Sink, run_id: str, name: str, experiment: str) -> None:
         self.session = session
         self.sink = sink
         self.run_id = run_id
         self.name = name
+        self.experiment = experiment
         self.ended = False
+        self.step = 0
+        self.before_end: Callable[[], tuple[str, str | None] | None] | None = None
         self._events: list[Event] = []
         self._pid = os.getpid()
         self._claimed = False
@@ -64,6 +74,11 @@ class RunRecorder:
             self._claimed = True
             return True
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process opened the run; false in a forked child."""
+        return self._pid == os.getpid()
+
     def add(self, event: Event) -> None:
         """Gather an event."""
         with self._lock:
@@ -74,14 +89,15 @@ class RunRecorder:
         if params:
             self.add(ParamsLogged(self.run_id, {text(key): text(value) for key, value in params.items()}))
 
-    def metrics(self, metrics: Mapping[Any, Any], step: int = 0, timestamp: int | None = None) -> None:
-        """Gather metrics of one step; a value that is no number costs only itself."""
+    def metrics(self, metrics: Mapping[Any, Any], step: int | None = None, timestamp: int | None = None) -> None:
+        """Gather metrics of one step, the current one by default; a value that is no number costs only itself."""
+        step = self.step if step is None else step
         at = now() if timestamp is None else timestamp
         points = []
         for key, value in metrics.items():
             try:
                 points.append(Metric(text(key), number(value), step, at))
-            except (TypeError, ValueError, OverflowError):
+            except Exception:  # noqa: BLE001 - a value of the user's may raise anything when it is asked
                 continue
         if points:
             self.add(MetricsLogged(self.run_id, tuple(points)))
@@ -133,15 +149,59 @@ class RunRecorder:
         """A shield whose failure also stands in the run's report: ``subject`` was not recorded, and why."""
         return _Attempt(self, subject, doing)
 
+    def past_child(
+        self,
+        name: str,
+        *,
+        start: int,
+        end: int,
+        status: str,
+        params: Mapping[str, str],
+        metrics: Iterable[Metric],
+        tags: Mapping[str, str],
+        datasets: Iterable[Dataset] = (),
+        notes: Iterable[Note] = (),
+        error: str | None = None,
+    ) -> str:
+        """Gather a whole child that is over already, to be written with this run's next batch; gives its id.
+
+        ``start`` and ``end`` in milliseconds since the epoch. The options' tags are not set on it.
+        """
+        child = new_id()
+        process = self.session.process_id
+        events: list[Event] = [RunStarted(child, name, start, self.experiment, self.run_id, process)]
+        events += [TagsSet(child, tags), ParamsLogged(child, params), MetricsLogged(child, tuple(metrics))]
+        events += [DatasetLogged(child, dataset) for dataset in datasets]
+        events += [NoteLogged(child, note) for note in notes]
+        events.append(RunEnded(child, status, end, error))
+        with self._lock:
+            self._events += events
+        return child
+
     def end(self, status: str, error: BaseException | str | None = None) -> None:
         """End the run, once, and flush. A forked child never ends its parent's run."""
+        if not self.is_ours:
+            return
         with self._lock:
-            if self.ended or self._pid != os.getpid():
+            finish, self.before_end = self.before_end, None
+        if finish is not None:
+            with guard.shield("finish a run"):
+                instead = finish()
+                if instead is not None and status == FINISHED:
+                    status, error = instead
+        with self._lock:
+            if self.ended:
                 return
             self.ended = True
             self.add(RunEnded(self.run_id, status, now(), error_text(error)))
         self.flush()
         self.session.run_ended(self)
+
+    def reopen(self) -> None:
+        """Go on with a run that has ended: its next end replaces the earlier one, and stands if there is no next."""
+        with self._lock:
+            self.ended = False
+        self.session.run_reopened(self)
 
     def end_by(self, error: BaseException | None) -> None:
         """End the run as its code ended: FINISHED, KILLED by Ctrl-C, FAILED by anything else."""
@@ -188,10 +248,12 @@ class Session:
         self._open_sink = open_sink
         self._sinks: dict[str, Sink] = {}
         self._lock = threading.RLock()
-        self._process_id = new_id()
+        self.process_id = new_id()
         self._described: set[str] = set()
         self._open: dict[str, RunRecorder] = {}
         self._thread = threading.local()
+        self.watch_end: Callable[[], None] = lambda: None
+        """Called when runs that outlive the call in which they were opened were opened or ended."""
         self.left_out: dict[str, str] = {}
         """What no run of this process can record, and why: it stands in the report of each."""
 
@@ -205,15 +267,15 @@ class Session:
     ) -> RunRecorder:
         """Open a run in the store in force and tell the start (not flushed yet)."""
         sink = parent.sink if parent is not None else self._sink()
-        run = RunRecorder(self, sink, new_id(), name)
+        run = RunRecorder(self, sink, new_id(), name, experiment or self.settings.experiment)
         run.add(
             RunStarted(
                 run.run_id,
                 name,
                 now(),
-                experiment or self.settings.experiment,
+                run.experiment,
                 parent.run_id if parent is not None else None,
-                self._process_id,
+                self.process_id,
             )
         )
         run.tags({**self.settings.extra_tags, **(tags or {})})
@@ -227,6 +289,15 @@ class Session:
         """Called by a run that ended: it is now the last one of this thread."""
         with self._lock:
             self._open.pop(run.run_id, None)
+        self.run_touched(run)
+
+    def run_reopened(self, run: RunRecorder) -> None:
+        """Called by a run that goes on."""
+        with self._lock:
+            self._open[run.run_id] = run
+
+    def run_touched(self, run: RunRecorder) -> None:
+        """This run is now the last one of this thread."""
         self._thread.last = run
 
     def current_run(self) -> RunRecorder | None:
@@ -257,7 +328,7 @@ class Session:
     def after_fork(self) -> None:
         """In a forked child: a process of its own, with a journal, a worker and no open runs of its own."""
         self._lock = threading.RLock()
-        self._process_id = new_id()
+        self.process_id = new_id()
         self._described.clear()
         self._open.clear()
         self.worker.after_fork()
@@ -277,7 +348,7 @@ class Session:
 
     def _describe(self, sink: Sink) -> None:
         facts = environment.quick_facts()
-        process_id = self._process_id
+        process_id = self.process_id
         sink.append([ProcessDescribed(process_id, facts)])
 
         def tell_the_rest() -> None:
@@ -297,18 +368,29 @@ def text(value: Any) -> str:
 
 
 def number(value: Any) -> float:
-    """The value as a float: Python and numpy scalars, 0-d arrays, Decimal, Fraction, bool.
+    """The value as a float: Python and numpy scalars, 0-d arrays and tensors of any library, Decimal, Fraction, bool.
 
     Raises
     ------
     TypeError, ValueError, OverflowError
         When it is none of them.
     """
-    if isinstance(value, (str, bytes)):
+    if type(value) is float:
+        return value
+    if isinstance(value, (str, bytes, bytearray)):
         raise TypeError(f"a metric is a number, not the text {value!r}")
     if getattr(value, "ndim", 0) != 0:
         raise TypeError(f"a metric is one number, not an array of shape {value.shape}")
-    return float(value)
+    if isinstance(value, complex) or getattr(getattr(value, "dtype", None), "kind", "") == "c":
+        raise TypeError(f"a metric is a real number, not {value!r}")
+    if hasattr(type(value), "__float__") or hasattr(type(value), "__index__"):
+        return float(value)
+    item = getattr(value, "item", None)
+    if callable(item):  # a 0-d array of a library whose arrays are no floats by themselves
+        inner = item()
+        if isinstance(inner, (int, float)):
+            return float(inner)
+    raise TypeError(f"a metric is a number, not a {type(value).__name__}")
 
 
 def error_text(error: BaseException | str | None) -> str | None:

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,17 +21,27 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-quiet: ContextVar[bool | Node] = ContextVar("autotrack_quiet", default=False)
+
+class _Ours:
+    """The type of `OURS`."""
+
+    __slots__ = ()
+
+
+OURS: Final = _Ours()
+
+quiet: ContextVar[bool | Node | _Ours] = ContextVar("autotrack_quiet", default=False)
 """True inside an observed call (observations do not nest), inside `disabled` and in our own threads.
 
-Inside a fit that keeps a trace it is the trace's `Node` for the innermost fit, which is as good as true.
+Inside a fit that keeps a trace it is the trace's `Node` for the innermost fit, and where code of the user's runs for us
+alone (its ``predict`` for the training metrics) it is `OURS`; both are as good as true.
 """
 
 active_run: ContextVar[RunRecorder | None] = ContextVar("autotrack_active_run", default=None)
 
 
 @contextmanager
-def quietly(node: Node | bool = True) -> Iterator[None]:
+def quietly(node: Node | _Ours | bool = True) -> Iterator[None]:
     """Nothing inside is observed; with a ``node`` the fits inside are timed below it."""
     token = quiet.set(node)
     try:
@@ -51,7 +61,9 @@ class disabled(ContextDecorator):  # noqa: N801 - reads like the built-in contex
 
     def __init__(self) -> None:
         # A stack per context: one object used as a decorator is entered by many threads and tasks at once.
-        self._tokens: ContextVar[tuple[Token[bool | Node], ...]] = ContextVar("autotrack_disabled_tokens", default=())
+        self._tokens: ContextVar[tuple[Token[bool | Node | _Ours], ...]] = ContextVar(
+            "autotrack_disabled_tokens", default=()
+        )
 
     def __enter__(self) -> disabled:
         self._tokens.set((*self._tokens.get(), quiet.set(True)))

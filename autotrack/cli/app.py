@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "runs": "autotrack.cli.runs:runs",
     "show": "autotrack.cli.show:show",
     "compare": "autotrack.cli.compare:compare",
+    "plot": "autotrack.cli.plot:plot",
 }
 """Name → ``module:command``, in the order in which ``--help`` lists them."""
 
@@ -79,6 +80,7 @@ def app() -> None:
     List what was recorded:          autotrack runs
     Look at the newest run:          autotrack show latest
     See what two runs differ in:     autotrack compare 3f2a 91bc
+    Draw its plots into files:       autotrack plot latest --out figures
 
     Runs are kept in the nearest folder .autotrack upwards from here, or in the store that --store, the
     variable AUTOTRACK_STORE or [tool.autotrack] in pyproject.toml names.

@@ -60,6 +60,7 @@ def _print(run: RunView) -> None:
     _section(console, "Tags", sorted(run.tags.items()))
     _section(console, "Data", _datasets(run.datasets))
     _section(console, "Models", ((model.path, _model(model)) for model in run.models))
+    plots = _plots(console, run)
     _artifacts(console, run)
     _section(console, "Capture report", run.capture_report.lines())
     _section(console, "Environment", _environment(run.environment))
@@ -69,7 +70,7 @@ def _print(run: RunView) -> None:
         console.print(output.styled("Error", "bold red"))
         for line in run.error.rstrip().splitlines():
             console.print(output.styled("  " + line), soft_wrap=True)
-    _next(console, run)
+    _next(console, run, plots)
 
 
 def _head(console: Console, run: RunView) -> None:
@@ -138,7 +139,26 @@ def _model(model: Any) -> str:
     from autotrack.query.text import size
 
     facts = [model.estimator_class, model.serialization_format, size(model.size)]
+    if model.registered_model_name is not None:
+        facts.append(f"registered as {model.registered_model_name}")
     return "  ".join(fact for fact in facts if fact)
+
+
+def _plots(console: Console, run: RunView) -> list[str]:
+    """List the plots; gives their names back."""
+    from autotrack.errors import AutotrackError
+    from autotrack.query import plots
+
+    try:
+        found, problems = plots.read(run)
+    except (AutotrackError, OSError):  # the list of artifacts tells of it
+        return []
+    rows = [
+        (name, ", ".join(str(plot[key]) for key in ("title", "subtitle") if plot.get(key)))
+        for name, plot in found.items()
+    ]
+    _section(console, "Plots", [*rows, *(("", problem) for problem in problems)])
+    return list(found)
 
 
 def _artifacts(console: Console, run: RunView) -> None:
@@ -196,10 +216,11 @@ def _children(console: Console, run: RunView) -> None:
     _section(console, f"Children ({len(children)})", rows)
 
 
-def _next(console: Console, run: RunView) -> None:
+def _next(console: Console, run: RunView, plots: Sequence[str]) -> None:
     from rich.text import Text
 
     lines = [f'autotrack.get_run("{run.run_id[:12]}")']
+    lines += [f'autotrack.get_run("{run.run_id[:12]}").plot("{name}")' for name in plots[:1]]
     lines += [f'autotrack.load_model("runs:/{run.run_id}/{model.path}")' for model in run.models[:1]]
     console.print()
     console.print(Text("In Python", style="bold"))

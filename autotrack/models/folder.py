@@ -7,18 +7,19 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from autotrack.entities import LoggedModel
 from autotrack.errors import ModelError
+from autotrack.models.formats import CLOUDPICKLE, MODEL_FILES, PICKLE, SKOPS, checked_format
 from autotrack.models.mlmodel import MLMODEL, PYTHON, render_mlmodel
-from autotrack.models.requirements import FRAMEWORKS, Requirements, find_requirements
+from autotrack.models.requirements import Requirements, find_requirements
 from autotrack.models.signature import Signature
 
-MODEL_FILE: Final = "model.pkl"
 _TAKEN: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _PYTHON_ENV: Final = (
@@ -37,37 +38,49 @@ def write_model(
     input_example: Any = None,
     created: datetime | int,
     artifact_path: str = "model",
+    serialization_format: str = CLOUDPICKLE,
+    remark: Callable[[str], None] | None = None,
+    replace: bool = False,
 ) -> LoggedModel:
     """Write a fitted model as a folder that MLflow's tools read.
 
     It is written beside its place and renamed, so that a process that dies leaves no half of it there. An input example
-    that cannot be written is left out, with a warning through ``logging``.
+    that cannot be written is left out.
 
     Parameters
     ----------
     folder : where it is to stand; nothing but an empty folder may be there. Folders above it are made where they are
         missing.
-    model : the fitted estimator; pickled with cloudpickle straight into the file.
+    model : the fitted estimator; pickled straight into the file.
     run_id : the run that the ``MLmodel`` names.
     signature : see `infer_signature`; ``None`` for none.
     input_example : a few rows of X; ``None`` for none.
     created : a datetime (a naive one is in UTC) or milliseconds since the epoch.
     artifact_path : path among the run's artifacts, with forward slashes.
+    serialization_format : ``"cloudpickle"`` takes along what the script defines; ``"pickle"`` names it only;
+        ``"skops"`` is a file that can be looked into before anything of it is built (needs the package skops).
+    remark : told in a sentence what was left out, or what loading the model will ask for; ``None`` for a warning
+        through ``logging``.
+    replace : put it in the place of a model that stands there already.
 
     Raises
     ------
+    SettingsError
+        For another ``serialization_format``.
     ModelError
-        When the model cannot be pickled, naming what of it cannot, or the folder cannot be written. Then nothing is
-        left behind.
+        When the model cannot be serialised, naming what of it cannot, or the folder cannot be written. Then nothing
+        is left behind.
     """
+    form = checked_format(serialization_format)
+    remark = remark or _warn
     target = os.fspath(folder)
     name = type(model).__name__
     temporary = f"{target}.tmp-{os.urandom(4).hex()}"
     try:
         _make_folder(temporary)
         try:
-            size = _write(temporary, model, run_id, signature, input_example, created, artifact_path)
-            os.rename(temporary, target)
+            size = _write(temporary, model, form, run_id, signature, input_example, created, artifact_path, remark)
+            (_replace if replace else os.rename)(temporary, target)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -79,33 +92,48 @@ def write_model(
         raise ModelError(f"{name} cannot be written to {target}: {error.strerror or error}") from error
     except Exception as error:
         raise ModelError(f"{name} cannot be written to {target}: {type(error).__name__}: {error}") from error
-    return LoggedModel(artifact_path, _class_name(model), "cloudpickle", size)
+    return LoggedModel(artifact_path, _class_name(model), form, size)
 
 
 def warm_up() -> None:
     """Do what only the first `write_model` of a process pays for: import cloudpickle, look up versions."""
     import autotrack.models.pickling  # noqa: F401
 
-    find_requirements(FRAMEWORKS)
+    find_requirements(())
+
+
+class _Written(NamedTuple):
+    """The modules that the model's file names, its bytes, and the types that skops has to be told to trust."""
+
+    modules: set[str]
+    size: int
+    types: tuple[str, ...] = ()
+
+
+def _warn(message: str) -> None:
+    _logger.warning("%s", message)
 
 
 def _write(
     folder: str,
     model: Any,
+    form: str,
     run_id: str,
     signature: Signature | None,
     input_example: Any,
     created: datetime | int,
     artifact_path: str,
+    remark: Callable[[str], None],
 ) -> int:
-    modules, model_size = _write_pickle(f"{folder}/{MODEL_FILE}", model)
+    write_file = _write_skops if form == SKOPS else _write_plain if form == PICKLE else _write_pickle
+    modules, model_size, types = write_file(f"{folder}/{MODEL_FILES[form]}", model, remark)
     if signature is not None and signature.library:
         modules.add(signature.library)
-    requirements = find_requirements(modules)
+    requirements = find_requirements(modules, serialization_format=form)
     requirements_text, conda_text = _environment_files(requirements)
     example_info: dict[str, str] = {}
     if input_example is not None:
-        example_info, example_size = _write_example(folder, input_example)
+        example_info, example_size = _write_example(folder, input_example, remark)
         model_size += example_size
     mlmodel = render_mlmodel(
         artifact_path=artifact_path,
@@ -119,6 +147,9 @@ def _write(
         local_modules=requirements.local_modules,
         signature=signature,
         example=example_info,
+        model_file=MODEL_FILES[form],
+        serialization_format=form,
+        skops_types=types,
     ).encode()
     _write_file(f"{folder}/requirements.txt", requirements_text)
     _write_file(f"{folder}/conda.yaml", conda_text)
@@ -127,44 +158,77 @@ def _write(
     return model_size + len(requirements_text) + len(conda_text) + len(_PYTHON_ENV) + len(mlmodel)
 
 
-def _write_pickle(path: str, model: Any) -> tuple[set[str], int]:
-    """The modules that the bytes name, and how many bytes they are."""
-    from autotrack.models.pickling import RecordingPickler, Sink
+def _write_pickle(path: str, model: Any, remark: Callable[[str], None]) -> _Written:
+    from autotrack.models.pickling import RecordingPickler
+
+    pickler, size = _dump(path, model, RecordingPickler)
+    return _Written(pickler.modules, size)
+
+
+def _write_plain(path: str, model: Any, remark: Callable[[str], None]) -> _Written:
+    from autotrack.models.pickling import PlainPickler
+
+    pickler, size = _dump(path, model, PlainPickler, "; serialization_format='cloudpickle' takes more")
+    if pickler.script_names:
+        remark(
+            f"the pickle of this {type(model).__name__} only names what the script itself defines "
+            f"({', '.join(sorted(pickler.script_names))}): no other program can load it. Move that to a module of its "
+            "own, or leave serialization_format at 'cloudpickle', which takes it along"
+        )
+    return _Written(pickler.modules, size)
+
+
+def _write_skops(path: str, model: Any, remark: Callable[[str], None]) -> _Written:
+    from autotrack.models.skops_file import dump, unknown_types
+
+    dumped = dump(model)
+    _write_file(path, dumped.data)
+    if unknown := unknown_types(dumped.types):
+        remark(
+            f"the skops file of this {type(model).__name__} holds types that have to be trusted by name when it is "
+            f"loaded: load_model(…, trusted_types={unknown})"
+        )
+    return _Written(dumped.modules, len(dumped.data), dumped.types)
+
+
+def _dump(path: str, model: Any, make_pickler: Callable[[Any], Any], hint: str = "") -> tuple[Any, int]:
+    """The pickler when it is done, and how many bytes it wrote."""
+    from autotrack.models.pickling import Sink
 
     fd = os.open(path, _FLAGS, 0o666)
     try:
         sink = Sink(fd)
-        pickler = RecordingPickler(sink)
+        pickler = make_pickler(sink)
         try:
             pickler.dump(model)
         except OSError as error:
             if error is sink.error:
                 raise
-            raise _unpicklable(model, pickler.last, error) from error
+            raise _unpicklable(model, pickler.last, error, hint) from error
         except Exception as error:
-            raise _unpicklable(model, pickler.last, error) from error
+            raise _unpicklable(model, pickler.last, error, hint) from error
     finally:
         os.close(fd)
-    return pickler.modules, sink.size
+    return pickler, sink.size
 
 
-def _unpicklable(model: Any, last: Any, error: Exception) -> ModelError:
+def _unpicklable(model: Any, last: Any, error: Exception, hint: str) -> ModelError:
     from autotrack.models.pickling import find_path
 
     message = f"{type(model).__name__} cannot be pickled: {error}"
     if last is not model and (path := find_path(model, last)) is not None:
         message += f" (at {type(model).__name__}{path}, a {type(last).__module__}.{type(last).__qualname__})"
-    return ModelError(message)
+    return ModelError(message + hint)
 
 
-def _write_example(folder: str, data: Any) -> tuple[dict[str, str], int]:
+def _write_example(folder: str, data: Any, remark: Callable[[str], None]) -> tuple[dict[str, str], int]:
     from autotrack.models.example import FILE, SERVING_FILE, render_example
 
     try:
         example = render_example(data)
         text, serving_text = example.text.encode(), example.serving_text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        _logger.warning("the input example is left out of the model: %s", error)
+        remark(f"the input example is left out of the model: {error}")
         return {}, 0
     _write_file(f"{folder}/{FILE}", text)
     _write_file(f"{folder}/{SERVING_FILE}", serving_text)
@@ -188,6 +252,22 @@ def _write_file(path: str, data: bytes) -> None:
             written += os.write(fd, data[written:])
     finally:
         os.close(fd)
+
+
+def _replace(folder: str, target: str) -> None:
+    """Put a folder in the place of another one, which is away for the time of two renames only."""
+    old = f"{target}.tmp-{os.urandom(4).hex()}"
+    try:
+        os.rename(target, old)
+    except FileNotFoundError:
+        os.rename(folder, target)
+        return
+    try:
+        os.rename(folder, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _make_folder(path: str) -> None:

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from autotrack.errors import ModelError
+from autotrack.models.formats import PICKLE, SKOPS, type_names
 from autotrack.models.mlmodel import PYTHON, ModelInfo, read_mlmodel
-
-_PICKLES: Final = ("cloudpickle", "pickle")
+from autotrack.settings import SERIALIZATION_FORMATS
 
 
 class ModelVersionWarning(UserWarning):
     """A model was written by another Python or scikit-learn than the one that loads it."""
 
 
-def load_model(folder: Path) -> Any:
+def load_model(folder: Path, *, trusted_types: Iterable[str | type] | None = None) -> Any:
     """Load the model of a folder. This runs what its pickle says: load only what you trust.
+
+    A skops file runs nothing, but builds objects of the types that it names: those that skops trusts, the plain parts
+    of scikit-learn listed in `autotrack.models.trusted`, and those trusted here. What the folder itself says
+    of types to trust is not read: whoever made the file wrote that too.
 
     Parameters
     ----------
     folder : a model folder with MLflow's ``sklearn`` flavor.
+    trusted_types : dotted names of types, or the types, that may be built from a skops file, even none. Then a pickle
+        is refused, whatever the folder says it is; ``None`` for taking any format.
 
     Warns
     -----
@@ -32,10 +39,19 @@ def load_model(folder: Path) -> Any:
     Raises
     ------
     ModelError
-        When it is no such folder, when it points out of itself, or when its pickle cannot be loaded here.
+        When it is no such folder, when it points out of itself, when a type in its skops file is not trusted, when it
+        is a pickle although ``trusted_types`` are given, or when it cannot be loaded here.
+    SettingsError
+        When ``trusted_types`` is no list of names and types.
     """
+    trusted = type_names(() if trusted_types is None else trusted_types)
     info = read_mlmodel(folder)
     path = _pickle_path(info)
+    if trusted_types is not None and info.serialization_format != SKOPS:
+        raise ModelError(
+            f"{info.folder} holds a pickle, which runs whatever stands in it: trusted_types has no hold on that, only "
+            "on a skops file. Load it without trusted_types if you trust where it comes from"
+        )
     try:
         file = path.open("rb")
     except OSError as error:
@@ -43,23 +59,24 @@ def load_model(folder: Path) -> Any:
     with file:
         difference = _version_difference(info)
         if difference is None:
-            return _unpickle(file, info)
+            return _read(file, path, info, trusted)
         with warnings.catch_warnings():
             _silence_sklearn()
-            model = _unpickle(file, info)
+            model = _read(file, path, info, trusted)
     warnings.warn(difference, ModelVersionWarning, stacklevel=2)
     return model
 
 
 def _pickle_path(info: ModelInfo) -> Path:
-    """The file to unpickle, inside the folder and nowhere else."""
+    """The file to load, inside the folder and nowhere else."""
     if "sklearn" not in info.flavors:
         known = ", ".join(sorted(map(str, info.flavors))) or "none"
         raise ModelError(f"{info.folder} has no sklearn flavor, which is the one that can be loaded (it has: {known})")
     if not info.pickled_model:
         raise ModelError(f"the sklearn flavor of {info.folder} names no pickled_model")
-    if (form := info.serialization_format or "pickle") not in _PICKLES:
-        raise ModelError(f"{info.folder} is in the format {form!r}; what can be loaded is {' and '.join(_PICKLES)}")
+    if (form := info.serialization_format or PICKLE) not in SERIALIZATION_FORMATS:
+        known = ", ".join(SERIALIZATION_FORMATS)
+        raise ModelError(f"{info.folder} is in the format {form!r}; what can be loaded is {known}")
     try:
         root = info.folder.resolve(strict=True)
         path = (root / info.pickled_model).resolve()
@@ -72,10 +89,17 @@ def _pickle_path(info: ModelInfo) -> Path:
     return path
 
 
-def _unpickle(file: Any, info: ModelInfo) -> Any:
+def _read(file: Any, path: Path, info: ModelInfo, trusted: frozenset[str]) -> Any:
     install = f"pip install -r {info.folder / 'requirements.txt'}"
+    is_skops = info.serialization_format == SKOPS
     try:
+        if is_skops:
+            from autotrack.models.skops_file import load
+
+            return load(path, trusted)
         return pickle.load(file)
+    except ModelError:
+        raise
     except ModuleNotFoundError as error:
         top = (error.name or "").partition(".")[0]
         if top in info.local_modules:
@@ -86,8 +110,9 @@ def _unpickle(file: Any, info: ModelInfo) -> Any:
             f"{info.folder} needs the module {error.name!r}, which is not installed here: {way}"
         ) from error
     except Exception as error:
+        verb = "loaded" if is_skops else "unpickled"
         raise ModelError(
-            f"{info.folder} cannot be unpickled: {type(error).__name__}: {error}. It was written by {_versions(info)}, "
+            f"{info.folder} cannot be {verb}: {type(error).__name__}: {error}. It was written by {_versions(info)}, "
             f"this is {_versions_here()}: {install}"
         ) from error
 

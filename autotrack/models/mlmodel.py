@@ -28,7 +28,7 @@ class ModelInfo:
     ----------
     folder : where it stands.
     estimator_class : dotted name of the model's class; empty in a folder that others wrote.
-    pickled_model : path of the pickle as the file states it; not checked, see `autotrack.models.load_model`.
+    pickled_model : path of the model's file as the folder states it; not checked, see `autotrack.models.load_model`.
     serialization_format : ``cloudpickle``, ``pickle`` or ``skops``.
     python_version, sklearn_version : those that wrote it; empty where it does not say.
     local_modules : modules it needs that no distribution installs.
@@ -67,8 +67,11 @@ def render_mlmodel(
     local_modules: tuple[str, ...],
     signature: Signature | None,
     example: Mapping[str, str],
+    model_file: str = "model.pkl",
+    serialization_format: str = "cloudpickle",
+    skops_types: tuple[str, ...] = (),
 ) -> str:
-    """The text of an ``MLmodel`` with a pickled scikit-learn model, without the cost of a YAML library."""
+    """The text of an ``MLmodel`` with a scikit-learn model, without the cost of a YAML library."""
     function = (
         f"""\
   python_function:
@@ -76,7 +79,7 @@ def render_mlmodel(
       conda: conda.yaml
       virtualenv: python_env.yaml
     loader_module: mlflow.sklearn
-    model_path: model.pkl
+    model_path: {model_file}
     predict_fn: predict
     python_version: {quote(PYTHON)}
 """
@@ -87,8 +90,10 @@ def render_mlmodel(
         f"artifact_path: {quote(artifact_path)}\n",
         "flavors:\n",
         function,
-        "  sklearn:\n    code: null\n    pickled_model: model.pkl\n    serialization_format: cloudpickle\n",
-        f"    sklearn_version: {quote(sklearn_version)}\n",
+        f"  sklearn:\n    code: null\n    pickled_model: {model_file}\n",
+        f"    serialization_format: {serialization_format}\n    sklearn_version: {quote(sklearn_version)}\n",
+        # MLflow opens a skops file only so. We never read it: a file must not say of itself that it can be trusted.
+        f"    skops_trusted_types: [{', '.join(map(quote, skops_types))}]\n" if skops_types else "",
         f"metadata:\n  autotrack:\n    estimator_class: {quote(estimator_class)}\n",
         f"    local_modules: [{', '.join(map(quote, local_modules))}]\n",
         f"    python_version: {quote(PYTHON)}\n",

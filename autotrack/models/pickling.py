@@ -1,7 +1,8 @@
-"""A cloudpickle pickler that writes to a descriptor and remembers which modules its bytes name."""
+"""Picklers that write to a descriptor and remember which modules their bytes name: cloudpickle's and the plain one."""
 
 from __future__ import annotations
 
+import copyreg
 import dis
 import os
 import pickle
@@ -118,6 +119,48 @@ class RecordingPickler(cloudpickle.Pickler):  # type: ignore[misc]
                     self.modules.add(step.argval)
         for constant in code.co_consts:
             self._note_imports(constant)
+
+
+class PlainPickler(pickle.Pickler):
+    """Pickles as the standard library does: what is defined in the script goes by its name, and not along.
+
+    Attributes
+    ----------
+    modules, last : as of `RecordingPickler`.
+    script_names : names that stand in the script, ``__main__``, and in no module that another program could import.
+    """
+
+    def __init__(self, file: Sink) -> None:
+        super().__init__(file, protocol=PROTOCOL)
+        self.modules: set[str] = set()
+        self.script_names: set[str] = set()
+        self.last: Any = None
+
+    def reducer_override(self, obj: Any) -> Any:
+        self.last = obj
+        kind = type(obj)
+        task = _tasks.get(kind)
+        if task is None:
+            task = _tasks.setdefault(kind, _task(kind))
+        if task in (_CLASS, _FUNCTION):
+            name = getattr(obj, "__qualname__", None) or obj.__name__
+            self._note(pickle.whichmodule(obj, name), name)  # type: ignore[attr-defined]
+            return NotImplemented
+        if task == _PLAIN:
+            return NotImplemented
+        reducer = copyreg.dispatch_table.get(kind)
+        reduced = obj.__reduce_ex__(PROTOCOL) if reducer is None else reducer(obj)
+        if isinstance(reduced, str):
+            self._note(pickle.whichmodule(obj, reduced), reduced)  # type: ignore[attr-defined]
+        elif reduced[0] is pkgutil.resolve_name and isinstance(reduced[1][0], str):
+            module, _, name = reduced[1][0].partition(":")
+            self._note(module, name)
+        return reduced
+
+    def _note(self, module: str, name: str) -> None:
+        self.modules.add(module)
+        if module in ("__main__", "__mp_main__"):
+            self.script_names.add(name)
 
 
 _TABLES: Final = cloudpickle.Pickler.dispatch_table.maps

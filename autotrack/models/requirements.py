@@ -10,7 +10,9 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Final
 
-FRAMEWORKS: Final = ("cloudpickle", "numpy", "sklearn")
+from autotrack.models.formats import CLOUDPICKLE, NEEDS
+
+FRAMEWORKS: Final = ("numpy", "sklearn")
 """Pinned for every model, named by its bytes or not."""
 
 # Distributions that are not called like the module they install. Any other is found too, only not as fast.
@@ -51,9 +53,12 @@ class Requirements:
     local_modules: tuple[str, ...] = ()
 
 
-def find_requirements(modules: Iterable[str]) -> Requirements:
-    """The requirements of a pickle that names these modules (dotted names are allowed)."""
-    return _find(frozenset(name.partition(".")[0] for name in modules))
+def find_requirements(modules: Iterable[str], *, serialization_format: str = CLOUDPICKLE) -> Requirements:
+    """The requirements of a model file that names these modules (dotted names are allowed)."""
+    tops = {name.partition(".")[0] for name in modules}
+    if serialization_format in NEEDS:
+        tops.add(NEEDS[serialization_format])
+    return _find(frozenset(tops))
 
 
 @lru_cache(maxsize=256)

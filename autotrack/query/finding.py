@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from autotrack.entities import Experiment, Run
+from autotrack.entities import CANDIDATE, Experiment, Run
 from autotrack.errors import AmbiguousRun, RunNotFound, SettingsError
 from autotrack.query import text
 from autotrack.query.sources import Keeper, StoreLike, reading, source
@@ -26,7 +26,8 @@ def get_run(reference: str, *, store: StoreLike = None) -> RunView:
 
     Parameters
     ----------
-    reference : its id, at least the first 4 characters of its id, its name, or ``"latest"`` for the newest started.
+    reference : its id, at least the first 4 characters of its id, its name, or ``"latest"`` for the newest started
+        (a search, not the candidates that it tried).
     store : a URI, a folder or an open store; the one in force when left out.
 
     Raises
@@ -81,7 +82,7 @@ def find_run(store: Store, reference: str) -> Run:
         newest = store.search_runs(None, (), 1)
         if not newest:
             raise RunNotFound(_nothing(store, wanted))
-        return newest[0]
+        return _not_a_candidate(store, newest[0])
     if _ID.fullmatch(wanted.lower()):
         try:
             return store.get_run(wanted.lower())
@@ -96,6 +97,16 @@ def find_run(store: Store, reference: str) -> Run:
     if meant:
         raise AmbiguousRun(_too_many(store, wanted, meant))
     raise RunNotFound(_nothing(store, wanted, too_short=bool(found)))
+
+
+def _not_a_candidate(store: Store, run: Run) -> Run:
+    """The search itself, where the newest run is one of the candidates that it tried."""
+    if CANDIDATE in run.tags and run.parent_run_id is not None:
+        try:
+            return store.get_run(run.parent_run_id)
+        except RunNotFound:
+            pass  # it was deleted; what it left behind is still the newest
+    return run
 
 
 def describe(run: Run) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,26 @@ from autotrack.query.finding import get_run
 from autotrack.query.sources import StoreLike
 from autotrack.query.view import RunView
 
-_FORM = "'runs:/<run id>/model' (an id, its beginning, a name or 'latest'), or a model's folder"
+_FORM = (
+    "'runs:/<run id>/model' (an id, its beginning, a name or 'latest'), 'models:/<name>/<version or latest>', "
+    "or a model's folder"
+)
 
 
-def load_model(uri: str | os.PathLike[str], *, store: StoreLike = None) -> Any:
+def load_model(
+    uri: str | os.PathLike[str], *, store: StoreLike = None, trusted_types: Iterable[str | type] | None = None
+) -> Any:
     """Load a model that was recorded. It is unpickled: load only what you trust.
 
     Parameters
     ----------
-    uri : ``"runs:/<run>/model"``, where ``<run>`` is whatever `get_run` takes, or the path of a model's folder.
+    uri : ``"runs:/<run>/model"``, where ``<run>`` is whatever `get_run` takes; ``"models:/<name>/3"`` or
+        ``"models:/<name>/latest"`` for a model recorded with that ``registered_model_name``; or the path of a model's
+        folder. Versions are counted from 1 in the order in which their runs started, over all runs of the store; the
+        latest is that of the newest run that FINISHED. A registry with aliases comes later.
     store : where to look; the store in force when left out.
+    trusted_types : dotted names of types, or the types, that a model in the skops format may be built of, beside those
+        that skops trusts and the plain parts of scikit-learn. With it, even empty, a pickle is refused.
 
     Raises
     ------
@@ -31,7 +42,7 @@ def load_model(uri: str | os.PathLike[str], *, store: StoreLike = None) -> Any:
         When the URI is none, the run has no such model, or it cannot be loaded here.
     """
     if isinstance(uri, os.PathLike):
-        return _load_folder(Path(uri))
+        return _load_folder(Path(uri), trusted_types)
     if not isinstance(uri, str) or not uri.strip():
         raise ModelError(f"{uri!r} is no model; expected {_FORM}")
     scheme, colon, rest = uri.strip().partition(":/")
@@ -39,17 +50,20 @@ def load_model(uri: str | os.PathLike[str], *, store: StoreLike = None) -> Any:
         reference, _, path = rest.strip("/").partition("/")
         if not reference or not path:
             raise ModelError(f"{text.plain(uri)!r} is no model URI; expected {_FORM}")
-        return load_from_run(get_run(reference, store=store), path)
-    if scheme in ("models", "models:") or uri.startswith("models:"):
-        raise ModelError(f"{text.plain(uri)!r}: there is no model registry yet; load a run's model by {_FORM}")
+        return load_from_run(get_run(reference, store=store), path, trusted_types)
+    if uri.strip().startswith("models:"):
+        from autotrack.query.registered import find_registered
+
+        run, model = find_registered(uri.strip(), store)
+        return load_from_run(run, model.path, trusted_types)
     if colon and len(scheme) > 1 and "/" not in scheme:
         raise ModelError(f"{text.plain(uri)!r}: cannot load from {text.plain(scheme)!r}; expected {_FORM}")
     if uri.startswith("runs:"):
         raise ModelError(f"{text.plain(uri)!r} is no model URI; expected {_FORM}")
-    return _load_folder(Path(uri).expanduser())
+    return _load_folder(Path(uri).expanduser(), trusted_types)
 
 
-def load_from_run(run: RunView, path: str = "model") -> Any:
+def load_from_run(run: RunView, path: str = "model", trusted_types: Iterable[str | type] | None = None) -> Any:
     """The run's model at ``path``.
 
     Raises
@@ -67,19 +81,19 @@ def load_from_run(run: RunView, path: str = "model") -> Any:
         raise ModelError(
             f"run {run.run_id} ({text.plain(run.name)}) recorded a model at {wanted!r}, but its files are gone: {error}"
         ) from error
-    return _load(folder)
+    return _load(folder, trusted_types)
 
 
-def _load_folder(folder: Path) -> Any:
+def _load_folder(folder: Path, trusted_types: Iterable[str | type] | None) -> Any:
     if not folder.is_dir():
         raise ModelError(f"no model at {text.plain(str(folder))!r}: there is no such folder; expected {_FORM}")
-    return _load(folder)
+    return _load(folder, trusted_types)
 
 
-def _load(folder: Path) -> Any:
+def _load(folder: Path, trusted_types: Iterable[str | type] | None) -> Any:
     from autotrack.models.loading import load_model as load
 
-    return load(folder)
+    return load(folder, trusted_types=trusted_types)
 
 
 def _no_model(run: RunView, wanted: str, known: list[str]) -> str:

@@ -69,7 +69,8 @@ def search_runs(
     Returns
     -------
     A DataFrame with the columns `COLUMNS` and one ``metrics.*``, ``params.*`` or ``tags.*`` for each key there is.
-    Times are in UTC; ``duration`` is in seconds.
+    Times are in UTC; ``duration`` is in seconds. A metric that is NaN looks like one that the run does not have; its
+    ``metrics`` (`get_run`) tell them apart.
 
     Raises
     ------
@@ -134,7 +135,9 @@ def _frame(runs: Sequence[Run], store: Store) -> pd.DataFrame:
                 column[index] = value
         make = numbers if kind == "metrics" else texts
         data |= {f"{kind}.{key}": make(columns[key]) for key in sorted(columns)}
-    return pd.DataFrame(data)
+    frame = pd.DataFrame(dict(enumerate(data.values())))
+    frame.columns = pd.Index(list(data), dtype=object)  # names are texts, as above
+    return frame
 
 
 def artifact_uri(store: Store, run_id: str) -> str | None:

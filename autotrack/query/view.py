@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autotrack.entities import Artifact, Dataset, LoggedModel, Metric, Note, Run
 from autotrack.events import dataset_to_json, number_to_json
 from autotrack.query import text
 from autotrack.query.report import CaptureReport, capture_report
 from autotrack.stores.base import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class RunView:
@@ -141,12 +144,50 @@ class RunView:
         """
         return self._store.artifact_path(self.run_id, path)
 
+    @property
+    def plots(self) -> list[str]:
+        """The names of the run's plots: those of held-out data first, then those of the training data."""
+        from autotrack.query import plots
+
+        return list(plots.read(self).plots)
+
+    def plot(self, name: str, *, size: tuple[float, float] | None = None) -> Figure:
+        """Draw a plot as a matplotlib figure. It belongs to no pyplot window: show it in a notebook or save it.
+
+        Parameters
+        ----------
+        name : one of `plots`. ``"roc_curve"`` is short for the one of held-out data, else ``"training_roc_curve"``.
+        size : width and height in inches; what suits the plot when left out.
+
+        Raises
+        ------
+        PlotError
+            When the run has no such plot, several are meant, or it cannot be drawn.
+        """
+        from autotrack.plots.drawing import draw
+
+        return draw(self.plot_data(name), size=size)
+
+    def plot_data(self, name: str) -> dict[str, Any]:
+        """What a plot shows, as plain lists and numbers; `autotrack.plots.data` says what each kind has.
+
+        Raises
+        ------
+        PlotError
+            When the run has no such plot, or several are meant.
+        """
+        from autotrack.query import plots
+
+        return plots.find(self, name)[1]
+
     def metric_history(self, key: str) -> list[Metric]:
         """Every point of one metric, by step, then time; empty where there is none."""
         return self._store.metric_history(self.run_id, key)
 
-    def model(self, path: str = "model") -> Any:
+    def model(self, path: str = "model", *, trusted_types: Iterable[str | type] | None = None) -> Any:
         """The fitted model that the run recorded. It is unpickled: load only what you trust.
+
+        ``trusted_types`` as for `autotrack.load_model`.
 
         Raises
         ------
@@ -155,7 +196,7 @@ class RunView:
         """
         from autotrack.query.loading import load_from_run
 
-        return load_from_run(self, path)
+        return load_from_run(self, path, trusted_types)
 
     def to_dict(self) -> dict[str, Any]:
         """The run as a mapping of JSON types, with `search_runs`' names. Times in ISO 8601, NaN as ``"NaN"``."""
@@ -169,6 +210,7 @@ class RunView:
                     "estimator_class": model.estimator_class,
                     "serialization_format": model.serialization_format,
                     "size": model.size,
+                    "registered_model_name": model.registered_model_name,
                 }
                 for model in run.models
             ],
@@ -176,6 +218,7 @@ class RunView:
                 {"path": artifact.path, "size": artifact.size, "digest": artifact.digest}
                 for artifact in self.artifact_files()
             ],
+            "plots": self.plots,
             "capture_report": capture_report(run).to_dict(),
             "environment": dict(run.process),
         }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-Entity = Literal["metric", "param", "tag", "attribute", "dataset"]
+Entity = Literal["metric", "param", "tag", "attribute", "dataset", "model"]
 Kind = Literal["text", "number", "time"]
 
 ATTRIBUTES: Final[dict[str, Kind]] = {
@@ -36,6 +36,7 @@ PROCESS_FACTS: Final = {"user": "user", "script": "script"}
 """Attributes that are facts of the run's process, with the key of the fact."""
 
 DATASET_FIELDS: Final = ("name", "digest", "context")
+MODEL_FIELDS: Final = ("path", "estimator_class", "serialization_format", "registered_model_name")
 
 ENTITIES: Final[dict[str, Entity]] = {
     "metrics": "metric",
@@ -52,6 +53,8 @@ ENTITIES: Final[dict[str, Entity]] = {
     "run": "attribute",
     "datasets": "dataset",
     "dataset": "dataset",
+    "models": "model",
+    "model": "model",
 }
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "LIKE", "NOT LIKE", "ILIKE", "NOT ILIKE", "IN", "NOT IN"]
@@ -60,7 +63,7 @@ Scalar = str | int | float
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What is compared. ``key`` is the metric's, param's or tag's name, or an attribute of the run or its datasets."""
+    """What is compared. ``key`` is the metric's, param's or tag's name, or a property of run, datasets or models."""
 
     entity: Entity
     key: str
@@ -84,7 +87,8 @@ class Comparison:
     """``field operator value``; false where the run has no such field, or where it is NaN.
 
     ``value`` is a tuple for ``IN`` and ``NOT IN``, all of it text or all of it numbers. A param compared with a
-    number is false unless it reads as one (see `param_number`). A dataset's field is true when any dataset's is.
+    number is false unless it reads as one (see `param_number`). A dataset's or model's
+    field is true when any of the run's is.
     """
 
     field: Field

@@ -8,9 +8,10 @@
 ``metrics."f1 score"``.
 
 ``metrics.KEY`` is a number. ``params.KEY`` is text, and a number where it is compared with one. ``tags.KEY`` is text.
-``datasets.name``, ``.digest`` and ``.context`` ask whether the run has any such dataset. The attributes of a run
-(`autotrack.stores.expressions.ATTRIBUTES`) are named with ``attributes.`` before them or without. Times are
-milliseconds, or dates such as ``'2026-05-01 12:00'``, in this machine's time zone unless they name one.
+``datasets.name``, ``.digest`` and ``.context`` ask whether the run has any such dataset; ``models.path``,
+``.estimator_class``, ``.serialization_format`` and ``.registered_model_name`` whether it has any such model. The
+attributes of a run (`autotrack.stores.expressions.ATTRIBUTES`) are named with ``attributes.`` before them or without.
+Times are milliseconds, or dates such as ``'2026-05-01 12:00'``, in this machine's time zone unless they name one.
 
 A comparison with something the run lacks is false, ``!=`` and ``NOT IN`` included, and so is one with NaN; ``NOT`` of
 it is true. ``IS NULL`` asks whether it is lacking.
@@ -30,6 +31,7 @@ from autotrack.stores.expressions import (
     ATTRIBUTES,
     DATASET_FIELDS,
     ENTITIES,
+    MODEL_FIELDS,
     And,
     Comparison,
     Expression,
@@ -234,8 +236,8 @@ class _Builder:
 
     def order(self, parts: list[Token]) -> Order:
         field = _field(parts[0])
-        if field.entity == "dataset":
-            raise _Misfit(_start(parts[0]), "runs cannot be sorted by their datasets")
+        if field.entity in ("dataset", "model"):
+            raise _Misfit(_start(parts[0]), f"runs cannot be sorted by their {field.entity}s")
         return Order(field, len(parts) > 1 and parts[1].type == "DESC")
 
 
@@ -257,7 +259,9 @@ def _field(token: Token) -> Field:
     entity = ENTITIES.get(name.lower())
     if entity is None:
         near = _near(name, ENTITIES)
-        hint = f"did you mean {near}.?" if near else "there are metrics. params. tags. attributes. and datasets."
+        hint = (
+            f"did you mean {near}.?" if near else "there are metrics. params. tags. attributes. datasets. and models."
+        )
         raise _Misfit(_start(token), f"unknown {_show(name + '.')}", hint)
     place = _start(token) + len(name) + 1
     if key[:1] in ('"', "'", "`"):
@@ -268,6 +272,8 @@ def _field(token: Token) -> Field:
         key = _one_of(ATTRIBUTES, key, place, "attribute", ATTRIBUTE_ALIASES)
     elif entity == "dataset":
         key = _one_of(DATASET_FIELDS, key, place, "property of datasets", {})
+    elif entity == "model":
+        key = _one_of(MODEL_FIELDS, key, place, "property of models", {})
     return Field(entity, key)
 
 

@@ -35,7 +35,7 @@ from autotrack.stores import sql
 from autotrack.stores.expressions import param_number
 from autotrack.stores.sql import Bound, encode
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 BUSY_SECONDS: Final = 60
 _DAMAGE_LENGTH: Final = 1000
 _PROBLEMS_PER_FILE: Final = 100
@@ -83,7 +83,8 @@ CREATE TABLE artifacts (
 ) WITHOUT ROWID;
 CREATE TABLE models (
     run INTEGER, path TEXT, estimator_class TEXT NOT NULL, serialization_format TEXT NOT NULL, size INTEGER,
-    journal INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (run, path)) WITHOUT ROWID;
+    registered_model_name TEXT, journal INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (run, path)
+) WITHOUT ROWID;
 CREATE TABLE notes (
     run INTEGER, kind TEXT, subject TEXT, message TEXT, count INTEGER NOT NULL, journal INTEGER NOT NULL,
     number INTEGER NOT NULL, PRIMARY KEY (run, kind, subject, message)) WITHOUT ROWID;
@@ -112,7 +113,7 @@ _PARAM: Final = _upsert("params", "run key", "value number")
 _TAG: Final = _upsert("tags", "run key", "value")
 _DATASET: Final = _upsert("datasets", "run name context", "digest body number")
 _ARTIFACT: Final = _upsert("artifacts", "run path", "size digest")
-_MODEL: Final = _upsert("models", "run path", "estimator_class serialization_format size number")
+_MODEL: Final = _upsert("models", "run path", "estimator_class serialization_format size registered_model_name number")
 _NOTE: Final = _upsert("notes", "run kind subject message", "count number")
 _FACT: Final = _upsert("facts", "process_id key", "value text")
 _METRIC: Final = (
@@ -374,7 +375,8 @@ class _Place:
             case ModelLogged():
                 model = event.model
                 texts_of_model = encode(model.path), encode(model.estimator_class), encode(model.serialization_format)
-                execute(_MODEL, (run, *texts_of_model, clamp_optional(model.size), number, journal))
+                registered = None if model.registered_model_name is None else encode(model.registered_model_name)
+                execute(_MODEL, (run, *texts_of_model, clamp_optional(model.size), registered, number, journal))
             case NoteLogged():
                 note = event.note
                 texts_of_note = encode(note.kind), encode(note.subject), encode(note.message)

@@ -71,7 +71,7 @@ def sort_runs(runs: Iterable[Run], orders: Sequence[Order]) -> list[Run]:
 
 
 def values(field: Field, run: Run) -> list[Scalar]:
-    """What a run has of a field: nothing, one value, or one per dataset."""
+    """What a run has of a field: nothing, one value, or one per dataset or model."""
     found: Any
     match field.entity:
         case "metric":
@@ -82,6 +82,8 @@ def values(field: Field, run: Run) -> list[Scalar]:
             found = run.tags.get(field.key)
         case "dataset":
             return [getattr(dataset, field.key) for dataset in run.datasets]
+        case "model":
+            return [value for model in run.models if (value := getattr(model, field.key)) is not None]
         case "attribute":
             found = _attribute(field.key, run)
     return [] if found is None else [found]

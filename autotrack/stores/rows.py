@@ -42,9 +42,10 @@ def runs(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Run]:
         for run, body in _logged(connection, "datasets", "body", chunk):
             datasets[run].append(dataset_from_json(json.loads(body)))
         models: dict[int, list[LoggedModel]] = {key: [] for key in chunk}
-        columns = "path, estimator_class, serialization_format, size"
-        for run, path, estimator_class, form, size in _logged(connection, "models", columns, chunk):
-            models[run].append(LoggedModel(decode(path), decode(estimator_class), decode(form), size))
+        columns = "path, estimator_class, serialization_format, size, registered_model_name"
+        for run, path, estimator_class, form, size, registered in _logged(connection, "models", columns, chunk):
+            registered = None if registered is None else decode(registered)
+            models[run].append(LoggedModel(decode(path), decode(estimator_class), decode(form), size, registered))
         notes: dict[int, list[Note]] = {key: [] for key in chunk}
         for run, kind, subject, message, count in _logged(connection, "notes", "kind, subject, message, count", chunk):
             notes[run].append(Note(decode(kind), decode(subject), decode(message), count))

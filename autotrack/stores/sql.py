@@ -147,6 +147,8 @@ def _source(field: Field, bound: list[Bound]) -> tuple[str, str]:
             return "tags WHERE run = runs.id AND key = ?", "value"
         case "dataset":
             return "datasets WHERE run = runs.id", field.key
+        case "model":
+            return f"models WHERE run = runs.id AND {field.key} IS NOT NULL", field.key
         case "attribute":
             bound.append(PROCESS_FACTS[field.key])
             return "facts WHERE process_id = runs.process_id AND key = ? AND text IS NOT NULL", "text"

@@ -38,10 +38,11 @@ from autotrack.events import (
 )
 from autotrack.journal import new_id
 from autotrack.stores.base import Store
+from autotrack.testing.models import ModelsContract
 from autotrack.testing.samples import ESCAPES, FILTERS, ODD_STRINGS, Journal, raises, started
 
 
-class StoreContract:
+class StoreContract(ModelsContract):
     """What every store guarantees. Subclass it and supply the fixture ``store``: an empty one for each test."""
 
     def reopen(self, store: Store) -> Store:

@@ -372,3 +372,37 @@ def test_models_without_importances():
     X, y = load_iris(return_X_y=True)
     for model in (SVC(), GaussianNB()):
         assert feature_importances(model.fit(X, y), X) is None
+
+
+def test_recording_imports_no_matplotlib(script):
+    done = script(
+        """
+        import sys
+        import autotrack
+        autotrack.autolog()
+        from sklearn.datasets import load_iris
+        from sklearn.linear_model import LogisticRegression
+        LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
+        autotrack.flush()
+        print(autotrack.get_run("latest").plots)
+        assert not [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]
+        """
+    )
+    assert "training_roc_curve" in done.stdout
+
+
+def test_drawing_imports_no_pyplot(script):
+    script(
+        """
+        import sys
+        import autotrack
+        autotrack.autolog()
+        from sklearn.datasets import load_iris
+        from sklearn.linear_model import LogisticRegression
+        LogisticRegression(max_iter=500).fit(*load_iris(return_X_y=True))
+        run = autotrack.get_run("latest")
+        for name in run.plots:
+            run.plot(name).savefig(name + ".png")
+        assert "matplotlib.pyplot" not in sys.modules
+        """
+    )

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from autotrack.integrations.sklearn import estimators
+from autotrack.integrations.sklearn import estimators, untouched
 from autotrack.integrations.sklearn.training import predict_training_data
 
 X, y = load_iris(return_X_y=True)
@@ -147,7 +147,7 @@ def test_a_frame_is_predicted_from_as_an_array_without_a_warning(estimator, recw
     assert twin is not estimator
     assert np.shares_memory(array, frame.to_numpy())
     assert np.array_equal(twin.predict(array), estimator.predict(frame))
-    assert not estimators._changed(vars(estimator), before)
+    assert not untouched._changed(vars(estimator), before)
     mixed = frame.assign(d=1)
     same, data = estimators.without_names(estimator.fit(mixed, y), mixed, {})
     assert same is estimator
@@ -172,7 +172,7 @@ def test_estimators_taken_for_pure_neither_draw_nor_change():
             warnings.simplefilter("ignore")
             try:
                 estimator = next(iter(_construct_instances(cls)))
-                if not estimators._is_pure(estimator):
+                if not untouched._is_pure(estimator):
                     continue
                 estimator.fit(np.abs(X), y)
             except Exception:  # some need other data: those are not asked
@@ -181,6 +181,6 @@ def test_estimators_taken_for_pure_neither_draw_nor_change():
             for name in ("predict", "predict_proba", "score"):
                 if hasattr(estimator, name):
                     getattr(estimator, name)(*((X, y) if name == "score" else (X,)))
-        assert not estimators._changed(vars(estimator), before), cls
-        assert not estimators._differ(np.random.get_state(), state), cls
+        assert not untouched._changed(vars(estimator), before), cls
+        assert not untouched._differ(np.random.get_state(), state), cls
     assert count > 60

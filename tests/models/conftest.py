@@ -29,6 +29,11 @@ def require(name: str) -> ModuleType:
         pytest.skip(f"{name} is not installed here: {error}")
 
 
+@pytest.fixture(name="require")
+def _require() -> Callable[[str], ModuleType]:
+    return require
+
+
 @pytest.fixture
 def mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The real MLflow, which keeps its files below ``tmp_path``."""

@@ -102,7 +102,7 @@ def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
         ("flavors: {sklearn: 3}", "has no 'flavors'"),
         ("flavors: {pytorch: {}, python_function: {}}", r"no sklearn flavor.*it has: python_function, pytorch"),
         ("flavors: {sklearn: {}}", "names no pickled_model"),
-        ("flavors: {sklearn: {pickled_model: m, serialization_format: skops}}", "in the format 'skops'"),
+        ("flavors: {sklearn: {pickled_model: m, serialization_format: onnx}}", "in the format 'onnx'"),
         ("a: [1", "is not valid YAML"),
         ("a: \x07", "is not valid YAML"),
         ("flavors: {sklearn: {}}\nsignature: {inputs: '{}'}", "signature in .* cannot be understood"),

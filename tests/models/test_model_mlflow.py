@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -42,6 +44,17 @@ def test_it_predicts_the_same_from_a_frame(
     pd.testing.assert_frame_equal(function.input_example, X.head(3))
     with pytest.raises(mlflow.exceptions.MlflowException, match="missing inputs"):
         function.predict(X.iloc[:, :3])
+
+
+@pytest.mark.parametrize("form", ["cloudpickle", "pickle", "skops"])
+def test_it_opens_every_format(form: str, mlflow: ModuleType, write: Write, iris: Any) -> None:
+    X, y = iris
+    forest = RandomForestClassifier(5, random_state=0).fit(X, y)
+    search = GridSearchCV(LogisticRegression(max_iter=300), {"C": [0.1, 1.0]}, cv=3).fit(X, y)
+    for name, model in (("forest", forest), ("search", search)):
+        folder = write(model, X, name=name, serialization_format=form)
+        np.testing.assert_array_equal(mlflow.sklearn.load_model(str(folder)).predict_proba(X), model.predict_proba(X))
+        np.testing.assert_array_equal(mlflow.pyfunc.load_model(str(folder)).predict(X), model.predict(X))
 
 
 @pytest.mark.parametrize("kind", ["array", "sparse", "int32"])
@@ -92,7 +105,7 @@ def test_a_model_without_predict(mlflow: ModuleType, write: Write, iris: Any) ->
         mlflow.pyfunc.load_model(str(folder))
 
 
-@pytest.mark.parametrize("form", ["cloudpickle", "pickle"])
+@pytest.mark.parametrize("form", ["cloudpickle", "pickle", "skops"])
 def test_we_open_what_mlflow_writes(form: str, mlflow: ModuleType, classifier: Any, iris: Any, tmp_path: Path) -> None:
     X, _ = iris
     theirs = tmp_path / "theirs"
@@ -110,8 +123,9 @@ def test_we_open_what_mlflow_writes(form: str, mlflow: ModuleType, classifier: A
     assert info.signature.outputs_json() == signature.to_dict()["outputs"]
 
 
+@pytest.mark.parametrize("form", ["cloudpickle", "pickle", "skops"])
 def test_the_folder_is_theirs_key_for_key(
-    mlflow: ModuleType, classifier: Any, iris: Any, write: Write, tmp_path: Path
+    form: str, mlflow: ModuleType, classifier: Any, iris: Any, write: Write, tmp_path: Path
 ) -> None:
     import yaml
 
@@ -120,12 +134,12 @@ def test_the_folder_is_theirs_key_for_key(
     mlflow.sklearn.save_model(
         classifier,
         str(theirs),
-        serialization_format="cloudpickle",
+        serialization_format=form,
         signature=mlflow.models.infer_signature(X, classifier.predict(X)),
         input_example=X.head(2),
         pip_requirements=["numpy"],
     )
-    ours = write(classifier, X, input_example=X.head(2))
+    ours = write(classifier, X, input_example=X.head(2), serialization_format=form)
 
     assert {path.name for path in ours.iterdir()} == {path.name for path in theirs.iterdir()}
     for name in ("input_example.json", "serving_input_example.json"):

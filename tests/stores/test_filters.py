@@ -106,7 +106,7 @@ def test_what_an_order_means() -> None:
         ("metrics.rmse LIKE 'a'", 18, ("LIKE compares text",)),
         ("metrics. < 1", 8, ("a name is missing",)),
         ("metrcs.rmse < 1", 0, ("metrcs.", "did you mean metrics.?")),
-        ("foo.rmse < 1", 0, ("there are metrics. params. tags. attributes. and datasets.",)),
+        ("foo.rmse < 1", 0, ("there are metrics. params. tags. attributes. datasets. and models.",)),
         ("statsu = 'FINISHED'", 0, ("statsu", "did you mean status?")),
         ("attributes.statsu = 'FINISHED'", 11, ("statsu", "did you mean status?")),
         ("rmse < 1", 0, ("rmse", "metrics.rmse", "params.rmse")),

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-import numpy as np
 from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier, is_regressor
 
@@ -33,25 +30,6 @@ _COSTLY_PAIRS: Final = 100_000_000
 _COSTLY_ROWS: Final = 1_000
 """Of those, so many pairs of a predicted and a fitted row, but at least so many rows."""
 
-_PURE: Final = (
-    "calibration",
-    "compose",
-    "discriminant_analysis",
-    "ensemble",
-    "feature_selection",
-    "linear_model",
-    "model_selection",
-    "multiclass",
-    "naive_bayes",
-    "neighbors",
-    "neural_network",
-    "pipeline",
-    "preprocessing",
-    "svm",
-    "tree",
-)
-"""Modules of scikit-learn whose estimators neither draw random numbers nor change when they predict."""
-
 _PLAIN: Final = (
     "discriminant_analysis",
     "linear_model",
@@ -61,10 +39,7 @@ _PLAIN: Final = (
     "svm",
     "tree",
 )
-"""Those of them that look at columns by position only."""
-
-_NOT_PURE: Final = ("FunctionTransformer", "StackingClassifier", "StackingRegressor")
-"""… but for these: the first calls functions of the user's, the others note a shape each time."""
+"""Modules of scikit-learn whose estimators look at columns by position only."""
 
 _LABELS_FROM_PROBABILITIES: Final = frozenset(
     {
@@ -112,10 +87,18 @@ def only_prepares(estimator: Any) -> bool:
     return hasattr(cls, "transform") and not any(hasattr(cls, name) for name in _PREDICTS)
 
 
+def attribute(estimator: Any, name: str, default: Any = None) -> Any:
+    """An attribute of an object of the user's, whose ``__getattr__`` may raise anything for what it has not."""
+    try:
+        return getattr(estimator, name, default)
+    except Exception:  # noqa: BLE001 - see above
+        return default
+
+
 def last_step(estimator: Any) -> Any:
     """The final step of a pipeline; the estimator itself where it is none."""
-    steps = getattr(estimator, "steps", None)
-    if isinstance(steps, list) and steps and hasattr(estimator, "_final_estimator"):
+    steps = attribute(estimator, "steps")
+    if isinstance(steps, list) and steps and hasattr(type(estimator), "_final_estimator"):
         return steps[-1][1]
     return estimator
 
@@ -127,14 +110,22 @@ def is_search(estimator: Any) -> bool:
     return searches is not None and isinstance(estimator, searches.BaseSearchCV)
 
 
+def class_tags(estimator: Any) -> dict[str, str]:
+    """The tags that say what a run fitted; none without an estimator."""
+    if estimator is None:
+        return {}
+    cls = type(estimator)
+    return {"estimator_name": cls.__name__, "estimator_class": f"{cls.__module__}.{cls.__qualname__}"}
+
+
 def run_name(estimator: Any) -> str:
     """What a person would call the run: ``SVC``, ``Pipeline(SVC)``, ``GridSearchCV(SVC)``."""
     cls = type(estimator).__name__
     last = last_step(estimator)
     if last is not estimator and last is not None and not isinstance(last, str):
         return f"{cls}({run_name(last)})"
-    inner = getattr(estimator, "estimator", None)
-    if inner is not None and hasattr(inner, "get_params") and not isinstance(inner, type):
+    inner = attribute(estimator, "estimator")
+    if is_estimator(inner):
         return f"{cls}({run_name(inner)})"
     return cls
 
@@ -142,9 +133,12 @@ def run_name(estimator: Any) -> str:
 def task(estimator: Any) -> str:
     """``"classifier"``, ``"regressor"`` or ``""``."""
     last = last_step(estimator)  # what a pipeline is, its last step is, and that is told ten times faster
-    if is_classifier(last):
-        return "classifier"
-    return "regressor" if is_regressor(last) else ""
+    try:
+        if is_classifier(last):
+            return "classifier"
+        return "regressor" if is_regressor(last) else ""
+    except Exception:  # noqa: BLE001 - tags of the user's
+        return ""
 
 
 def score_metric(estimator: Any) -> str | None:
@@ -157,7 +151,7 @@ def score_metric(estimator: Any) -> str | None:
     if inner is getattr(RegressorMixin.score, "__wrapped__", RegressorMixin.score):
         return "r2_score"
     # Newer versions give it a method of its own, for leave-one-out scores without X.
-    return "accuracy_score" if _is_sklearns(last, "neighbors") and is_classifier(last) else None
+    return "accuracy_score" if is_sklearns(last, "neighbors") and is_classifier(last) else None
 
 
 def takes_labels_from_probabilities(estimator: Any) -> bool:
@@ -185,11 +179,11 @@ def without_names(estimator: Any, X: Any, params: Mapping[str, Any]) -> tuple[An
     scikit-learn takes longer to check a small DataFrame than to predict from it. A frame of one float dtype is an array
     but for its names, so a shallow copy of the estimator that has forgotten them takes the array without a warning.
     """
-    names = getattr(estimator, "feature_names_in_", None)
+    names = attribute(estimator, "feature_names_in_")
     pandas = sys.modules.get("pandas")
-    if names is None or pandas is None or not isinstance(X, pandas.DataFrame) or not _is_sklearns(estimator, *_PLAIN):
+    if names is None or pandas is None or not isinstance(X, pandas.DataFrame) or not is_sklearns(estimator, *_PLAIN):
         return estimator, X
-    if any(hasattr(value, "get_params") for value in params.values()):
+    if any(map(is_estimator, params.values())):
         return estimator, X
     blocks: Any = getattr(getattr(X, "_mgr", None), "blocks", ())
     if len(blocks) != 1 or getattr(blocks[0].dtype, "kind", "") != "f":
@@ -203,7 +197,7 @@ def without_names(estimator: Any, X: Any, params: Mapping[str, Any]) -> tuple[An
 def row_limit(estimator: Any, fitted_rows: int, limit: int) -> int:
     """So many training rows are predicted at the most, of an estimator fitted on so many."""
     last = last_step(estimator)
-    if any(_is_sklearns(part, *_COSTLY) for part in (last, getattr(last, "estimator", None))):
+    if any(is_sklearns(part, *_COSTLY) for part in (last, attribute(last, "estimator"))):
         return min(limit, max(_COSTLY_ROWS, _COSTLY_PAIRS // max(1, fitted_rows)))
     return limit
 
@@ -213,7 +207,7 @@ def printed(params: Mapping[str, Any]) -> dict[str, str]:
     known: dict[int, str] = {}
 
     def show(value: Any) -> str:
-        if hasattr(value, "get_params") and not isinstance(value, type):
+        if is_estimator(value):
             key = id(value)
             if key not in known:
                 known[key] = _short_repr(value) or text(value)
@@ -225,7 +219,7 @@ def printed(params: Mapping[str, Any]) -> dict[str, str]:
 
     found = {}
     for name, value in params.items():
-        if hasattr(value, "get_params") and not isinstance(value, type):
+        if is_estimator(value):
             found[name] = show(value)
         elif is_steps(value):
             try:
@@ -269,68 +263,14 @@ def _defaults(cls: Any) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in init.parameters.items()}
 
 
-@contextmanager
-def untouched(estimator: Any, params: Mapping[str, Any]) -> Iterator[None]:
-    """Let the estimator predict and leave no trace of it.
-
-    Global random states, random generators among its params, and attributes of every estimator among its params are as
-    before; an object inside an attribute that predicting changes in place is not seen.
-    """
-    objects = [estimator, *(value for value in params.values() if hasattr(value, "get_params"))]
-    if all(map(_is_pure, objects)):
-        yield
-        return
-    python_state = random.getstate()
-    numpy_state = np.random.get_state()
-    generators = [(value, _state_of(value)) for value in params.values() if _is_generator(value)]
-    attributes = [(held, dict(vars(held))) for held in objects if hasattr(held, "__dict__")]
-    try:
-        yield
-    finally:
-        # Looking costs a tenth of setting, and hardly any estimator draws when it predicts.
-        if random.getstate() != python_state:
-            random.setstate(python_state)
-        if _differ(np.random.get_state(), numpy_state):
-            np.random.set_state(numpy_state)
-        for generator, state in generators:
-            _restore(generator, state)
-        for held, before in attributes:
-            if _changed(vars(held), before):
-                vars(held).clear()
-                vars(held).update(before)
-
-
-def _is_sklearns(estimator: Any, *modules: str) -> bool:
+def is_sklearns(estimator: Any, *modules: str) -> bool:
     """Whether its class is defined in one of these modules of scikit-learn."""
     parts = type(estimator).__module__.split(".", 2)
     return parts[0] == "sklearn" and len(parts) > 1 and parts[1] in modules
 
 
-def _is_pure(estimator: Any) -> bool:
-    return _is_sklearns(estimator, *_PURE) and type(estimator).__name__ not in _NOT_PURE
-
-
-def _differ(now: Any, before: Any) -> bool:
-    """Whether two states of numpy's global generator differ: name, keys, position, cached normal deviate."""
-    return now[2:] != before[2:] or now[0] != before[0] or not np.array_equal(now[1], before[1])
-
-
-def _changed(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    return len(now) != len(before) or any(now.get(key, before) is not value for key, value in before.items())
-
-
-def _is_generator(value: Any) -> bool:
-    return isinstance(value, (np.random.RandomState, np.random.Generator))
-
-
-def _state_of(generator: Any) -> Any:
-    if isinstance(generator, np.random.RandomState):
-        return generator.get_state()
-    return generator.bit_generator.state
-
-
-def _restore(generator: Any, state: Any) -> None:
-    if isinstance(generator, np.random.RandomState):
-        generator.set_state(state)
-    else:
-        generator.bit_generator.state = state
+def is_estimator(value: Any) -> bool:
+    """Whether it is an object with params of its own; a user's ``__getattr__`` may raise anything."""
+    if value is None or type(value) in _SCALARS or isinstance(value, type):
+        return False
+    return hasattr(type(value), "get_params")

@@ -10,6 +10,8 @@ from autotrack.capture.recorder import Links, RunRecorder, Session
 from autotrack.entities import SKIPPED
 from autotrack.integrations.sklearn.evaluation import FittedRun
 from autotrack.integrations.sklearn.predictions import Predictions
+from autotrack.integrations.sklearn.preparation import Preparation
+from autotrack.integrations.sklearn.underway import Rounds
 
 
 class Memory:
@@ -22,6 +24,8 @@ class Memory:
     predictions : the predictions seen lately.
     displays : figure-drawing object → `Origin`.
     reports : what the latest run is told that was not recorded.
+    rounds : what parameter searches are evaluating now.
+    preparation : what data was split and transformed by.
     """
 
     def __init__(self, session: Session) -> None:
@@ -30,6 +34,8 @@ class Memory:
         self.predictions = Predictions()
         self.displays = Links()
         self.reports = Reports(session)
+        self.rounds = Rounds()
+        self.preparation = Preparation(self.fitted)
 
     def fitted_run(self, estimator: Any) -> FittedRun | None:
         """The run of a fitted estimator, where evaluations of it are wanted."""
@@ -50,6 +56,8 @@ class Memory:
         self.fitted.clear()
         self.predictions.clear()
         self.displays.clear()
+        self.rounds.clear()
+        self.preparation.clear()
         self.reports.clear()
 
 

@@ -56,6 +56,12 @@ def classification(
     classes : the labels of its columns, sorted.
     sample_weight : array of shape (n_samples,), or None.
     pos_label : the class whose precision, recall and F1 are wanted; ``None`` for averages weighted by support.
+
+    Returns
+    -------
+    dict
+        MLflow's names. For two classes also ``precision_score_binary`` …: those of the positive class alone, which is
+        what scikit-learn's functions give by default; see `positive_class`.
     """
     true, predicted = np.asarray(y_true).ravel(), np.asarray(y_pred).ravel()
     labels, true_codes, predicted_codes = codes_of(true, predicted, classes)
@@ -67,21 +73,89 @@ def classification(
     right = np.bincount(true_codes[hit], weights=None if weight is None else weight[hit], minlength=n)
     precision, recall = _ratio(right, claimed), _ratio(right, support)
     f1 = _ratio(2 * right, claimed + support)
+    each = {"precision_score": precision, "recall_score": recall, "f1_score": f1}
+    scores: dict[str, float] = {}
     if pos_label is None:
         share = _ratio(support, support.sum())
-        averages = [float(np.sum(values * share)) for values in (precision, recall, f1)]
+        scores |= {name: float(np.sum(values * share)) for name, values in each.items()}
     else:
-        chosen = np.flatnonzero(labels == pos_label)
-        averages = [float(values[chosen[0]]) if len(chosen) else 0.0 for values in (precision, recall, f1)]
-    scores = {
-        "precision_score": averages[0],
-        "recall_score": averages[1],
-        "f1_score": averages[2],
-        "accuracy_score": float(_mean(hit, weight)),
-    }
+        place = np.flatnonzero(labels == pos_label)
+        # A class that stands nowhere has no precision: scikit-learn refuses it too, where there are two others.
+        if len(place) or n < 2:
+            scores |= {name: float(values[place[0]]) if len(place) else 0.0 for name, values in each.items()}
+    scores["accuracy_score"] = float(_mean(hit, weight))
+    there = support > 0
+    scores["balanced_accuracy_score"] = float(recall[there].mean()) if there.any() else float("nan")
+    positive = positive_class(labels, pos_label)
+    if positive is not None:
+        scores |= {f"{name}_binary": float(values[labels == positive][0]) for name, values in each.items()}
     if probabilities is not None and classes is not None:
-        scores |= _probabilistic(true, np.asarray(probabilities), np.asarray(classes), weight)
+        scores |= _probabilistic(true, np.asarray(probabilities), np.asarray(classes), weight, positive)
     return scores
+
+
+def positive_class(classes: Any, pos_label: Hashable | None = None) -> Any:
+    """The positive one of two classes: ``pos_label``, else the second; ``None`` where there are not two."""
+    if classes is None or len(classes) != 2:
+        return None
+    if pos_label is None:
+        return classes[1]
+    return next((label for label in classes if label == pos_label), None)
+
+
+def multilabel(y_true: Any, y_pred: Any, probabilities: Any = None, sample_weight: Any = None) -> dict[str, float]:
+    """Scores of a classifier that says yes or no to each of several labels.
+
+    Parameters
+    ----------
+    y_true, y_pred : 0 or 1, of shape (n_samples, n_labels).
+    probabilities : array of shape (n_samples, n_labels), or None.
+    sample_weight : array of shape (n_samples,), or None.
+
+    Returns
+    -------
+    dict
+        ``accuracy_score`` is the share of rows with every label right; precision, recall and F1 are averages over
+        labels, weighted by support. Empty where the target is no such matrix.
+    """
+    true, predicted = _plain(y_true), _plain(y_pred)
+    if true.shape != predicted.shape or not (is_label_matrix(true) and is_label_matrix(predicted)):
+        return {}
+    true, predicted = true != 0, predicted != 0
+    weight = weights_of(sample_weight, len(true))
+    ones = np.ones(len(true)) if weight is None else weight
+    right, claimed, support = (ones @ values for values in (true & predicted, predicted, true))
+    share = _ratio(support, support.sum())
+    averaged = {
+        "precision_score": _ratio(right, claimed),
+        "recall_score": _ratio(right, support),
+        "f1_score": _ratio(2 * right, claimed + support),
+    }
+    scores = {name: float(np.sum(values * share)) for name, values in averaged.items()}
+    scores["accuracy_score"] = float(_mean((true == predicted).all(axis=1), weight))
+    if probabilities is not None and np.shape(probabilities) == true.shape:
+        proba = np.asarray(probabilities)
+        epsilon = float(np.finfo(proba.dtype if proba.dtype.kind == "f" else np.float64).eps)
+        with np.errstate(all="ignore"):
+            logs = np.log(np.clip(proba.astype(np.float64, copy=False), epsilon, 1 - epsilon))
+            scores["log_loss"] = -float(_mean(np.where(true, logs, 0.0).sum(axis=1), weight))
+    return scores
+
+
+def _plain(labels: Any) -> NDArray[Any]:
+    """Labels as they are; numbers that some estimators predict as objects, as numbers."""
+    array = np.asarray(labels)
+    try:
+        return array.astype(np.float64) if array.dtype.kind == "O" else array
+    except (TypeError, ValueError):
+        return array
+
+
+def is_label_matrix(values: NDArray[Any]) -> bool:
+    """Whether it says yes or no to each of several labels."""
+    if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "biuf":
+        return False
+    return bool(((values == 0) | (values == 1)).all())
 
 
 def codes_of(true: NDArray[Any], predicted: NDArray[Any], classes: Any) -> tuple[NDArray[Any], Codes, Codes]:
@@ -97,7 +171,7 @@ def codes_of(true: NDArray[Any], predicted: NDArray[Any], classes: Any) -> tuple
 
 
 def _probabilistic(
-    true: NDArray[Any], proba: NDArray[Any], classes: NDArray[Any], weight: Floats | None
+    true: NDArray[Any], proba: NDArray[Any], classes: NDArray[Any], weight: Floats | None, positive: Any
 ) -> dict[str, float]:
     if proba.ndim != 2 or proba.shape[1] != len(classes) or len(classes) < 2:
         return {}
@@ -107,12 +181,14 @@ def _probabilistic(
     if not np.array_equal(classes[np.minimum(place, len(classes) - 1)], true):
         return {}
     scores: dict[str, float] = {}
-    if np.bincount(
-        place, minlength=len(classes)
-    ).all():  # scikit-learn refuses log loss and AUC where a class is absent
+    # scikit-learn refuses log loss and AUC where a class is absent.
+    if np.bincount(place, minlength=len(classes)).all():
         scores["log_loss"] = _log_loss(proba, place, weight, epsilon)
         if len(classes) == 2:
-            scores["roc_auc"] = _auc(place == 1, proba[:, 1], weight)
+            column = 0 if positive is not None and positive == classes[0] else 1
+            scores["roc_auc"], scores["average_precision"] = _areas(place == column, proba[:, column], weight)
+            if column == 0:
+                scores["roc_auc"] = _areas(place == 1, proba[:, 1], weight)[0]
         elif weight is None:  # one-vs-one takes no sample weights
             scores["roc_auc"] = _one_vs_one(proba, place)
     return scores
@@ -132,25 +208,29 @@ def _one_vs_one(proba: Floats, place: NDArray[np.intp]) -> float:
         for b in range(a + 1, n_classes):
             pair = (place == a) | (place == b)
             is_a = place[pair] == a
-            area = (_auc(is_a, proba[pair, a], None) + _auc(~is_a, proba[pair, b], None)) / 2
+            area = (_areas(is_a, proba[pair, a], None)[0] + _areas(~is_a, proba[pair, b], None)[0]) / 2
             prevalence = float(np.mean(pair))
             total += area * prevalence
             weights += prevalence
     return total / weights
 
 
-def _auc(positive: NDArray[np.bool_], score: Floats, weight: Floats | None) -> float:
-    """Area under the ROC curve by the trapezoidal rule over distinct thresholds."""
+def _areas(positive: NDArray[np.bool_], score: Floats, weight: Floats | None) -> tuple[float, float]:
+    """Area under the ROC curve by the trapezoidal rule over distinct thresholds, and average precision."""
     order = np.argsort(-score, kind="stable")
     score, positive = score[order], positive[order]
+    if len(score) == 0 or score[-1] != score[-1]:  # NaN is sorted to the end
+        return float("nan"), float("nan")
     ones = np.ones(len(score)) if weight is None else weight[order]
     ends = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
     hits = np.concatenate([[0.0], np.cumsum(ones * positive)[ends]])
     alarms = np.concatenate([[0.0], np.cumsum(ones * ~positive)[ends]])
     if hits[-1] <= 0 or alarms[-1] <= 0:
-        return float("nan")
+        return float("nan"), float("nan")
+    gained = np.diff(hits)
     area = np.sum(np.diff(alarms) * (hits[1:] + hits[:-1]) / 2)
-    return float(area / (hits[-1] * alarms[-1]))
+    precise = np.sum(gained * _ratio(hits[1:], hits[1:] + alarms[1:]))
+    return float(area / (hits[-1] * alarms[-1])), float(precise / hits[-1])
 
 
 def _r2(true: Floats, error: Floats, weight: Floats | None) -> float:

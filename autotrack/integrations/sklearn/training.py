@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from autotrack.capture.guard import shield
-from autotrack.capture.recorder import number
+from autotrack.capture.recorder import number, text
 from autotrack.integrations.sklearn import scores
 from autotrack.integrations.sklearn.estimators import (
+    attribute,
     label_rule,
     row_limit,
     score_metric,
     takes_labels_from_probabilities,
     task,
-    untouched,
     without_names,
 )
+from autotrack.integrations.sklearn.untouched import untouched
 
 PREFIX: Final = "training_"
 _SMALL: Final = 50_000
@@ -31,7 +31,7 @@ class TrainingPass:
     """Predictions on (a sample of) the training data; arrays of ours, which the user's program cannot change.
 
     ``rows`` of ``total`` rows were predicted. ``score`` is what the estimator's own ``score`` gave, where it had to be
-    called.
+    called. ``skipped`` says what could not be had, and why.
     """
 
     task: str
@@ -45,6 +45,7 @@ class TrainingPass:
     total: int
     score_metric: str | None
     score: float | None
+    skipped: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_small(self) -> bool:
@@ -62,11 +63,21 @@ class TrainingPass:
                 found = scores.classification(
                     self.y_true, self.y_pred, self.probabilities, self.classes, self.sample_weight, pos_label
                 )
+            elif self.task == "classifier":
+                found = scores.multilabel(self.y_true, self.y_pred, self.probabilities, self.sample_weight)
         if self.score is not None:
             found["score"] = self.score
         elif self.score_metric in found:
             found["score"] = found[self.score_metric]
         return {PREFIX + name: value for name, value in found.items()}
+
+    def tags(self, pos_label: Any) -> dict[str, str]:
+        """``positive_class``: which of two classes the metrics that end in ``_binary`` are about."""
+        if self.task != "classifier" or self.y_pred is None or np.ndim(self.y_true) != 1:
+            return {}
+        classes = self.classes if self.classes is not None else np.unique(self.y_true)
+        positive = scores.positive_class(classes, pos_label)
+        return {} if positive is None else {"positive_class": text(positive)}
 
 
 def predict_training_data(
@@ -77,7 +88,7 @@ def predict_training_data(
     Above the limit an evenly spaced sample of rows is used. Runs while the user waits.
     """
     kind = task(estimator)
-    if y is None or not hasattr(estimator, "predict"):
+    if y is None or attribute(estimator, "predict") is None:
         return None
     total = _rows(X)
     if total is None or total == 0:
@@ -88,10 +99,11 @@ def predict_training_data(
     estimator, X = without_names(estimator, X, params)
     with untouched(estimator, params), np.errstate(all="ignore"):
         if kind:
-            if kind == "classifier" and hasattr(estimator, "predict_proba"):
-                found.probabilities = _matrix(estimator.predict_proba(X))
-                classes = getattr(estimator, "classes_", None)
+            if kind == "classifier":
+                classes = attribute(estimator, "classes_")
                 found.classes = classes.copy() if isinstance(classes, np.ndarray) else None
+                if attribute(estimator, "predict_proba") is not None:
+                    found.probabilities = _matrix(estimator.predict_proba(X))
             if (
                 found.classes is not None
                 and found.probabilities is not None
@@ -101,19 +113,29 @@ def predict_training_data(
             else:
                 found.y_pred = _by_decisions(found, estimator, X) if kind == "classifier" else None
                 if found.y_pred is None:
-                    found.y_pred = _column(np.asarray(estimator.predict(X)))
-        if (not kind or found.score_metric is None) and hasattr(estimator, "score"):
-            weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
-            with shield("score the training data"):
-                found.score = number(estimator.score(X, y, **weighted))
-    found.y_true = _column(np.array(y))
+                    found.y_pred = _dense(estimator.predict(X))
+        if not kind or found.score_metric is None:
+            _score(found, estimator, X, y, sample_weight)
+    found.y_true = _dense(y, copy=True)
     found.sample_weight = None if sample_weight is None else np.array(sample_weight)
     return found
 
 
+def _score(found: TrainingPass, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
+    """Call ``estimator.score``, where it is there and asks for no more than data."""
+    score = attribute(estimator, "score")
+    if score is None:
+        return
+    weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
+    try:
+        found.score = number(score(X, y, **weighted))
+    except Exception as error:  # noqa: BLE001 - it may want other arguments, or refuse this target
+        found.skipped[f"{PREFIX}score"] = f"score raised {type(error).__name__}: {text(error)}"
+
+
 def _by_decisions(found: TrainingPass, estimator: Any, X: Any) -> Any:
     """Labels from ``decision_function``, as ``predict`` gets them, and the decisions for the curves; else ``None``."""
-    classes = getattr(estimator, "classes_", None)
+    classes = attribute(estimator, "classes_")
     if found.probabilities is not None or not isinstance(classes, np.ndarray) or classes.ndim != 1:
         return None
     rule = label_rule(estimator, len(classes))
@@ -132,8 +154,10 @@ def _matrix(probabilities: Any) -> Any:
     return array if array is not None and array.ndim == 2 else None
 
 
-def _column(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return values.ravel() if values.ndim == 2 and values.shape[1] == 1 else values
+def _dense(values: Any, copy: bool = False) -> np.ndarray[Any, Any]:
+    """A target or a prediction as an array, of one dimension where it has one column; label matrices may be sparse."""
+    array = values.toarray() if hasattr(values, "tocsr") else np.array(values) if copy else np.asarray(values)
+    return array.ravel() if array.ndim == 2 and array.shape[1] == 1 else array
 
 
 def _rows(X: Any) -> int | None:
