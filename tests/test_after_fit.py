@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.calibration import calibration_curve
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
+from sklearn.inspection import partial_dependence
 from sklearn.linear_model import Ridge
 from sklearn.metrics import accuracy_score as renamed
 from sklearn.metrics import check_scoring, get_scorer, make_scorer, mean_squared_error, r2_score
@@ -449,3 +450,8 @@ def test_metrics_that_raise_are_the_users_and_leave_nothing(predicted):
     run = latest()
     assert after(run) == {}
     assert not run.notes
+
+
+def test_what_partial_dependence_predicts_is_nobodys_test_data(model):
+    partial_dependence(model, test_X, [0], grid_resolution=3)
+    assert [data.name for data in latest().datasets] == ["X"]
