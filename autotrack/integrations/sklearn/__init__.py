@@ -101,7 +101,7 @@ class Sklearn(Integration):
         yield from self.after_fit.score(call)
 
     def transform(self, call: Call) -> Watching:
-        yield from self.memory.preparation.transform(call)
+        yield from self.after_fit.transform(call, self.memory.preparation.transform(call))
 
     def split(self, call: Call) -> Watching:
         yield from self.memory.preparation.split(call)
