@@ -136,7 +136,7 @@ def precision_recall_curve(
 def calibration_curve(
     predicted: Any,
     observed: Any,
-    counts: Any,
+    counts: Any = None,
     *,
     bins: int = 10,
     positive: Any = None,
@@ -151,7 +151,7 @@ def calibration_curve(
     ----------
     predicted : mean predicted probability of each bin.
     observed : fraction of positives in each bin.
-    counts : samples in each bin.
+    counts : samples in each bin, or None.
     bins : of how many bins of equal width.
     positive : the class that counts as positive.
     brier : Brier score.
@@ -160,7 +160,8 @@ def calibration_curve(
 
     facts = {} if brier is None else {"brier_score": brier}
     line = {"name": "", "x": points.rounded(predicted), "y": points.rounded(observed), **facts}
-    line["counts"] = points.rounded(counts)
+    if counts is not None:
+        line["counts"] = points.rounded(counts)
     return _plot("calibration_curve", title, subtitle, note, positive=_known(positive), bins=bins, series=[line])
 
 

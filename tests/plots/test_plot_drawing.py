@@ -36,6 +36,7 @@ PLOTS = {
     "pr, many": data.precision_recall_curve(MANY),
     "pr, one point": data.precision_recall_curve([Series("", [1], [1])]),
     "calibration": data.calibration_curve([0.1, 0.5, 0.9], [0.2, 0.4, 1], [5, 7, 100], positive=LONG, brier=0.1),
+    "calibration, not counted": data.calibration_curve([0.1, 0.5, 0.9], [0.2, 0.4, 1]),
     "calibration, one": data.calibration_curve([0.0], [0.0], [3]),
     "calibration, none": data.calibration_curve([], [], []),
     "residuals": data.residuals(np.arange(50), np.sin(np.arange(50)), unit="€"),

@@ -162,8 +162,8 @@ def _det_curve(curve: Any, positive: Any, subtitle: str) -> Any:
     fpr, fnr, _ = curve
     return data.lines(
         [data.Series("", fpr, fnr)],
-        xlabel="False positive rate",
-        ylabel="False negative rate",
+        xlabel="false positive rate",
+        ylabel="false negative rate",
         title="Detection error tradeoff",
         subtitle=subtitle,
     )
@@ -173,13 +173,7 @@ def _calibration_curve(curve: Any, positive: Any, subtitle: str) -> Any:
     from autotrack.plots import data
 
     observed, predicted = curve
-    return data.lines(
-        [data.Series("", predicted, observed)],
-        xlabel="Mean predicted probability",
-        ylabel="Fraction of positives",
-        title="Calibration curve",
-        subtitle=subtitle,
-    )
+    return data.calibration_curve(predicted, observed, positive=positive, subtitle=subtitle)
 
 
 _PLOTS: Final[Mapping[str, Callable[[Any, Any, str], Any]]] = {
