@@ -153,7 +153,10 @@ def _precision_recall_curve(curve: Any, positive: Any, subtitle: str) -> Any:
     from autotrack.plots import data
 
     precision, recall, _ = curve
-    return data.precision_recall_curve([data.Series("", recall, precision)], subtitle=subtitle, positive=positive)
+    # It begins at the lowest threshold, where all are taken for positive.
+    facts = {"prevalence": precision[0]} if len(precision) and recall[0] == 1 else {}
+    line = data.Series("", recall, precision, facts=facts)
+    return data.precision_recall_curve([line], subtitle=subtitle, positive=positive)
 
 
 def _det_curve(curve: Any, positive: Any, subtitle: str) -> Any:
