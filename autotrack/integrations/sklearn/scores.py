@@ -103,6 +103,17 @@ def positive_class(classes: Any, pos_label: Hashable | None = None) -> Any:
     return next((label for label in classes if label == pos_label), None)
 
 
+def label_meant(classes: Any, pos_label: Hashable) -> Any:
+    """The class that ``pos_label`` names, ``None`` where it names none.
+
+    Environment variables and configuration files know texts only, so the text of a class names it too.
+    """
+    known = [] if classes is None else list(classes)
+    equal = [label for label in known if label == pos_label]
+    alike = [label for label in known if isinstance(pos_label, str) and str(label) == pos_label]
+    return next(iter(equal or alike), None)
+
+
 def multilabel(y_true: Any, y_pred: Any, probabilities: Any = None, sample_weight: Any = None) -> dict[str, float]:
     """Scores of a classifier that says yes or no to each of several labels.
 
