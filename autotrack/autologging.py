@@ -97,6 +97,7 @@ def session() -> Session:
     with _lock:
         if _session is None:
             _session = Session(open_sink)
+            _session.watch_end = open_runs_watch
             before_read.append(_session.flush)
             atexit.register(_at_exit)
             if hasattr(os, "register_at_fork"):
@@ -211,7 +212,15 @@ def _finish_with_multiprocessing() -> None:
     util = sys.modules.get("multiprocessing.util")
     if util is not None and _session is not None:
         # The child clears inherited finalizers before it runs these callbacks.
-        util.register_after_fork(_session, lambda child: util.Finalize(None, child.close, exitpriority=0))
+        util.register_after_fork(_session, lambda child: util.Finalize(None, _at_exit_of_child, exitpriority=0))
+
+
+def _at_exit_of_child() -> None:
+    for integration in _integrations:
+        with guard.shield("end the open runs at exit"):
+            integration.finish()
+    if _session is not None:
+        _session.close()
 
 
 def _at_exit() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import pickle
+import warnings
 
+import cloudpickle
 import numpy as np
 import pytest
 import sklearn.metrics as skm
 from sklearn import metrics as m
 from sklearn.base import BaseEstimator
+from sklearn.calibration import calibration_curve
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.linear_model import Ridge
@@ -75,6 +80,62 @@ def test_a_metric_is_recorded_however_it_is_called(predicted):
         "accuracy_score-3_test_X": "accuracy_score(y_true=test_y, y_pred=predicted, normalize=False)",
         "accuracy_score-4_test_X": "accuracy_score(y_pred=predicted, y_true=test_y)",
     }
+
+
+METRICS = {"accuracy": renamed, "all": [renamed, skm.f1_score]}
+macro_f1 = functools.partial(skm.f1_score, average="macro")
+
+
+def test_metrics_kept_in_mappings_defaults_partials_and_closures_before_autolog_are_recorded(store):
+    original = METRICS["accuracy"]
+
+    def evaluate(true, pred, metric=renamed):
+        return metric(true, pred)
+
+    def make(metric):
+        return lambda true, pred: metric(true, pred)
+
+    enclosed = make(renamed)
+    autotrack.autolog(store=store)
+    predicted = DecisionTreeClassifier(max_depth=2).fit(X, y).predict(test_X)
+    METRICS["accuracy"](test_y, predicted)
+    METRICS["all"][0](test_y, predicted)
+    evaluate(test_y, predicted)
+    enclosed(test_y, predicted)
+    value = macro_f1(test_y, predicted)
+    run = latest()
+    assert set(after(run)) == {
+        "accuracy_score_test_X",
+        "accuracy_score-2_test_X",
+        "accuracy_score-3_test_X",
+        "accuracy_score-4_test_X",
+        "f1_score_test_X",
+    }
+    assert run.metrics["f1_score_test_X"] == value
+    assert calls(run)["f1_score_test_X"] == "f1_score(y_true=test_y, y_pred=predicted, average='macro')"
+    assert METRICS["accuracy"] is original
+    for pickler in (pickle, cloudpickle):
+        assert pickle.loads(pickler.dumps(original)) is original
+        assert len(pickler.dumps(original)) < 100
+    autotrack.autolog(disable=True)
+    METRICS["accuracy"](test_y, predicted)
+    assert len(after(autotrack.get_run(run.run_id))) == 5
+    assert any(cell.cell_contents is original.__wrapped__ for cell in original.__closure__)
+
+
+def test_warnings_of_metrics_name_the_same_line_as_without_us(store):
+    def warned(metric):
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            metric([0, 0, 1], [0, 0, 0])
+        return [(w.category, str(w.message), w.filename, w.lineno) for w in seen]
+
+    kept = {"precision": skm.precision_score}
+    bare = warned(kept["precision"])
+    autotrack.autolog(store=store)
+    assert warned(kept["precision"]) == bare
+    assert warned(skm.precision_score) == bare
+    assert len(bare) == 1
 
 
 def test_every_function_of_the_module_that_gives_a_number_is_a_metric(model):
@@ -300,6 +361,14 @@ def test_curves_become_files_and_plots_and_their_area_is_known(logged):
              ("roc_curve", "precision_recall_curve")]  # fmt: skip
     assert plots[0]["roc_curve_test_X"]["series"][0]["auc"] == pytest.approx(area)
     assert plots[1]["precision_recall_curve_test_X"]["kind"] == "precision_recall_curve"
+
+
+def test_a_calibration_curve_is_kept_like_other_curves(logged):
+    model = DecisionTreeClassifier(max_depth=3).fit(X, y == 2)
+    true, made = calibration_curve(test_y == 2, model.predict_proba(test_X)[:, 1], n_bins=3)
+    run = latest()
+    assert result(run, "calibration_curve_test_X")["result"] == {"prob_true": true.tolist(), "prob_pred": made.tolist()}
+    assert "plots/calibration_curve_test_X.json" in run.artifacts
 
 
 def test_a_result_the_user_changes_afterwards_is_kept_as_it_was(predicted):

@@ -12,6 +12,7 @@ line, as it does without us, and not a line of this file.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -120,6 +121,26 @@ def observing(switch: Switch, observer: Observer, always: bool, timed: str) -> C
     return call
 
 
+def observing_inner(switch: Switch, observer: Observer, inner: Callable[..., Any]) -> Callable[..., Any]:
+    """What stands for a function in the decorator round it: an observer looks at each call, which the decorator makes.
+
+    Calls that were observed further out go straight through.
+    """
+    names: tuple[str, ...] | None = None
+
+    @functools.wraps(inner)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal names
+        if not switch.enabled or quiet.get():
+            return inner(*args, **kwargs)
+        if names is None:
+            names = _parameter_names(inner)
+        # The frame that called is the decorator's.
+        return _observe(observer, Call(inner, None, args, kwargs, names, sys._getframe(1).f_back), False)
+
+    return call
+
+
 def listening_in(
     switch: Switch, original: Callable[..., Any], listener: Callable[..., bool], doing: str
 ) -> Callable[..., Any]:
@@ -145,6 +166,9 @@ def _timed(node: Node | None, wrapped: Callable[..., Any], args: tuple[Any, ...]
     token = quiet.set(node)
     try:
         return wrapped(*args, **kwargs)
+    except BaseException as error:
+        node.fail(error)
+        raise
     finally:
         node.stop()
         quiet.reset(token)

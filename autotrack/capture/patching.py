@@ -8,8 +8,8 @@ next opportunity: the next observed call of any object whose class inherits it, 
 `Patches.family`. A call before that is seen as far as the assigned function calls the one that it replaced.
 
 Limits: a module that is reloaded loses its patches; a function assigned to one instance (``model.fit = fit``) is seen
-only as far as it calls its class's; a name that a user's function keeps in a default argument or closure keeps
-pointing at the original.
+only as far as it calls its class's; a function that no decorator stands round is not observed where a mapping, default
+argument or closure keeps it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,19 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from types import FunctionType, ModuleType
+from types import CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 
-from autotrack.capture.calling_importlib_bootstrap import Call, Observer, Outcome, listening_in, observing
+from autotrack.capture.calling_importlib_bootstrap import (
+    Call,
+    Observer,
+    Outcome,
+    listening_in,
+    observing,
+    observing_inner,
+)
 from autotrack.capture.guard import shield
 
 if TYPE_CHECKING:
@@ -143,6 +150,20 @@ class _MethodChange:
             setattr(holder, self.name, ours.__wrapped__)
 
 
+@dataclass(frozen=True, slots=True)
+class _CellChange:
+    """A variable of a decorator held ``original``, the function it decorates, and holds ``ours``."""
+
+    name: str
+    cell: CellType
+    original: Any
+    ours: Any
+
+    def undo(self) -> None:
+        if _content(self.cell) is self.ours:
+            self.cell.cell_contents = self.original
+
+
 class Patches:
     """Every change we made, in order, with what stood there before.
 
@@ -150,7 +171,7 @@ class Patches:
     """
 
     def __init__(self) -> None:
-        self._changes: list[_Change | _MethodChange] = []
+        self._changes: list[_Change | _MethodChange | _CellChange] = []
         self._lock = threading.RLock()
         self.enabled = False
 
@@ -242,13 +263,18 @@ class Patches:
     def functions(self, module: ModuleType, observers: Mapping[str, Observer]) -> None:
         """Observe functions of a module that re-exports them, and wherever user modules hold them by name.
 
-        Where a function is defined it stays untouched: whoever captured it before must go on pickling it.
+        Where a function is defined it stays untouched: whoever captured it before must go on pickling it. A function
+        that is a decorator round another one is observed inside too, so that it is seen wherever it is kept: in a
+        mapping, a default argument, a partial.
         """
         originals: dict[int, FunctionWrapper] = {}
         with self._lock:
             for name, observer in observers.items():
                 raw = vars(module).get(name, _MISSING)
-                if not isinstance(raw, FunctionType) or raw.__module__ == module.__name__:
+                if not isinstance(raw, FunctionType):
+                    continue
+                self._inside(raw, observer)
+                if raw.__module__ == module.__name__:
                     continue
                 wrapper = FunctionWrapper(raw, self._wrapper(observer), f"{module.__name__}:{name}")
                 originals[id(raw)] = wrapper
@@ -258,6 +284,14 @@ class Patches:
                     found = originals.get(id(value))
                     if found is not None:
                         self._set(holder, name, value, found)
+
+    def _inside(self, function: FunctionType, observer: Observer) -> None:
+        inner = vars(function).get("__wrapped__")
+        for cell in function.__closure__ or ():
+            if isinstance(inner, FunctionType) and _content(cell) is inner:
+                cell.cell_contents = ours = observing_inner(self, observer, inner)
+                self._changes.append(_CellChange(function.__name__, cell, inner, ours))
+                return
 
     def listen(self, module: ModuleType, name: str, listener: Callable[..., bool]) -> None:
         """Have ``listener`` called with the arguments of every call of a module's function, just before it."""
@@ -299,6 +333,13 @@ def _only_for(base: type, observer: Observer, look_again: Callable[[type], None]
 
 def _nothing() -> Generator[Mapping[str, Any] | None, Outcome, None]:
     yield None
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is empty
+        return _MISSING
 
 
 def _user_modules() -> Iterator[ModuleType]:

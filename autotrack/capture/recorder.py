@@ -44,6 +44,12 @@ class RunRecorder:
     run_id : 32 hexadecimal digits.
     name : for people.
     experiment : the one that the run belongs to.
+
+    Attributes
+    ----------
+    step : the step of metrics whose step is not given; moved on where one model is fitted again and again.
+    before_end : called once when the run is about to end; gives back a status and reason that stand in for FINISHED,
+        or ``None``.
     """
 
     def __init__(self, session: Session, sink: Sink, run_id: str, name: str, experiment: str) -> None:
@@ -53,6 +59,8 @@ class RunRecorder:
         self.name = name
         self.experiment = experiment
         self.ended = False
+        self.step = 0
+        self.before_end: Callable[[], tuple[str, str | None] | None] | None = None
         self._events: list[Event] = []
         self._pid = os.getpid()
         self._claimed = False
@@ -66,6 +74,11 @@ class RunRecorder:
             self._claimed = True
             return True
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process opened the run; false in a forked child."""
+        return self._pid == os.getpid()
+
     def add(self, event: Event) -> None:
         """Gather an event."""
         with self._lock:
@@ -76,8 +89,9 @@ class RunRecorder:
         if params:
             self.add(ParamsLogged(self.run_id, {text(key): text(value) for key, value in params.items()}))
 
-    def metrics(self, metrics: Mapping[Any, Any], step: int = 0, timestamp: int | None = None) -> None:
-        """Gather metrics of one step; a value that is no number costs only itself."""
+    def metrics(self, metrics: Mapping[Any, Any], step: int | None = None, timestamp: int | None = None) -> None:
+        """Gather metrics of one step, the current one by default; a value that is no number costs only itself."""
+        step = self.step if step is None else step
         at = now() if timestamp is None else timestamp
         points = []
         for key, value in metrics.items():
@@ -166,13 +180,28 @@ class RunRecorder:
 
     def end(self, status: str, error: BaseException | str | None = None) -> None:
         """End the run, once, and flush. A forked child never ends its parent's run."""
+        if not self.is_ours:
+            return
         with self._lock:
-            if self.ended or self._pid != os.getpid():
+            finish, self.before_end = self.before_end, None
+        if finish is not None:
+            with guard.shield("finish a run"):
+                instead = finish()
+                if instead is not None and status == FINISHED:
+                    status, error = instead
+        with self._lock:
+            if self.ended:
                 return
             self.ended = True
             self.add(RunEnded(self.run_id, status, now(), error_text(error)))
         self.flush()
         self.session.run_ended(self)
+
+    def reopen(self) -> None:
+        """Go on with a run that has ended: its next end replaces the earlier one, and stands if there is no next."""
+        with self._lock:
+            self.ended = False
+        self.session.run_reopened(self)
 
     def end_by(self, error: BaseException | None) -> None:
         """End the run as its code ended: FINISHED, KILLED by Ctrl-C, FAILED by anything else."""
@@ -223,6 +252,8 @@ class Session:
         self._described: set[str] = set()
         self._open: dict[str, RunRecorder] = {}
         self._thread = threading.local()
+        self.watch_end: Callable[[], None] = lambda: None
+        """Called when runs that outlive the call in which they were opened were opened or ended."""
         self.left_out: dict[str, str] = {}
         """What no run of this process can record, and why: it stands in the report of each."""
 
@@ -258,6 +289,15 @@ class Session:
         """Called by a run that ended: it is now the last one of this thread."""
         with self._lock:
             self._open.pop(run.run_id, None)
+        self.run_touched(run)
+
+    def run_reopened(self, run: RunRecorder) -> None:
+        """Called by a run that goes on."""
+        with self._lock:
+            self._open[run.run_id] = run
+
+    def run_touched(self, run: RunRecorder) -> None:
+        """This run is now the last one of this thread."""
         self._thread.last = run
 
     def current_run(self) -> RunRecorder | None:

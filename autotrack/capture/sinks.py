@@ -22,6 +22,9 @@ ARTIFACTS: Final = "artifacts"
 _KEPT: Final = 100_000
 """So many events are kept in memory while the disk refuses them; older ones are dropped then."""
 
+_TOLD_AT_START: Final = 1_000
+"""So many events of a run that is open are kept, in case its journal is deleted."""
+
 
 class Sink(Protocol):
     """What the recorder writes to. Every method may be called from several threads."""
@@ -51,7 +54,7 @@ class FolderSink:
         self._lock = threading.RLock()
         self._journal: JournalWriter | None = None
         self._waiting: deque[Event] = deque(maxlen=_KEPT)
-        self._open: dict[str, tuple[Event, ...]] = {}
+        self._open: dict[str, list[Event]] = {}
         self._process: ProcessDescribed | None = None
 
     def append(self, events: Sequence[Event]) -> None:
@@ -113,11 +116,11 @@ class FolderSink:
                 facts = {**self._process.facts, **event.facts} if self._process is not None else event.facts
                 self._process = ProcessDescribed(event.process_id, facts)
             elif isinstance(event, RunStarted):
-                self._open[event.run_id] = (event,)
+                self._open[event.run_id] = [event]
             elif isinstance(event, RunEnded):
                 self._open.pop(event.run_id, None)
-            elif event.run_id in self._open:
-                self._open[event.run_id] += (event,)
+            elif (told := self._open.get(event.run_id)) is not None and len(told) < _TOLD_AT_START:
+                told.append(event)
 
 
 class StoreSink:

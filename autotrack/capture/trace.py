@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, Final
 
 from autotrack.capture import scope
+from autotrack.capture.guard import shield
 
 MOST_NODES: Final = 1_000
 _MOST_WARNINGS: Final = 50
@@ -29,10 +30,10 @@ class Node:
     """One fit. ``began`` is the value of ``time.perf_counter()``, ``seconds`` how long it took.
 
     ``subject`` is the ``id`` of the estimator, which tells steps apart as long as they live; the estimator itself is
-    not kept.
+    not kept. ``error`` is what the fit raised, as one line.
     """
 
-    __slots__ = ("__weakref__", "_key", "began", "children", "label", "method", "seconds", "subject", "trace")
+    __slots__ = ("__weakref__", "_key", "began", "children", "error", "label", "method", "seconds", "subject", "trace")
 
     def __init__(self, trace: Trace, instance: Any, method: str) -> None:
         self.trace = trace
@@ -41,6 +42,7 @@ class Node:
         self.subject = id(instance)
         self.children: list[Node] = []
         self.seconds: float | None = None
+        self.error: str | None = None
         self._key = 0
         self.began = time.perf_counter()
 
@@ -61,6 +63,11 @@ class Node:
         """The fit is over."""
         self.seconds = time.perf_counter() - self.began
 
+    def fail(self, error: BaseException) -> None:
+        """The fit raised."""
+        with shield("note what a nested fit raised"):
+            self.error = f"{type(error).__name__}: {error}"[:_MESSAGE_CHARACTERS]
+
     def key(self) -> int:
         """A number that stands for this node where only plain values may go; see `by_key`."""
         if not self._key:
@@ -70,9 +77,10 @@ class Node:
 
 
 class Trace:
-    """The tree below one outermost fit. ``left_out`` counts the fits beyond the first `MOST_NODES`.
+    """The tree below one outermost fit, or below a ``method`` that fits clones of the estimator.
 
-    ``search`` is for an integration: what it keeps of a parameter search while that runs.
+    ``left_out`` counts the fits beyond the first `MOST_NODES`. ``search`` is for an integration: what it keeps of a
+    parameter search while that runs.
     """
 
     def __init__(self, instance: Any, method: str = "fit") -> None:
@@ -145,6 +153,8 @@ def _node_to_json(node: Node, origin: float) -> dict[str, Any]:
         "start": round(node.began - origin, 6),
         "seconds": None if node.seconds is None else round(node.seconds, 6),
     }
+    if node.error is not None:
+        found["error"] = node.error
     if node.children:
         found["children"] = [_node_to_json(child, origin) for child in node.children]
     return found

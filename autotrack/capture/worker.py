@@ -47,6 +47,13 @@ class Worker:
                 return
         _do(task)
 
+    def later(self, task: Task) -> None:
+        """Have a task done that must not be done here: the caller may hold any lock."""
+        with self._changed:
+            self._start()
+            self._tasks.append(task)
+            self._changed.notify_all()
+
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until every task is done; false when ``timeout`` seconds were not enough."""
         deadline = None if timeout is None else time.monotonic() + timeout

@@ -72,6 +72,9 @@ class Integration:
         for target in self.targets:
             patches.when_imported(target.module, partial(self._patch, patches, target))
 
+    def finish(self) -> None:
+        """End runs that were left open because more may come; called before the process ends."""
+
     def reset(self) -> None:
         """Forget what was learnt of objects of the user's; called when autologging is switched off."""
 

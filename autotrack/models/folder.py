@@ -40,6 +40,7 @@ def write_model(
     artifact_path: str = "model",
     serialization_format: str = CLOUDPICKLE,
     remark: Callable[[str], None] | None = None,
+    replace: bool = False,
 ) -> LoggedModel:
     """Write a fitted model as a folder that MLflow's tools read.
 
@@ -60,6 +61,7 @@ def write_model(
         ``"skops"`` is a file that can be looked into before anything of it is built (needs the package skops).
     remark : told in a sentence what was left out, or what loading the model will ask for; ``None`` for a warning
         through ``logging``.
+    replace : put it in the place of a model that stands there already.
 
     Raises
     ------
@@ -78,7 +80,7 @@ def write_model(
         _make_folder(temporary)
         try:
             size = _write(temporary, model, form, run_id, signature, input_example, created, artifact_path, remark)
-            os.rename(temporary, target)
+            (_replace if replace else os.rename)(temporary, target)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -250,6 +252,22 @@ def _write_file(path: str, data: bytes) -> None:
             written += os.write(fd, data[written:])
     finally:
         os.close(fd)
+
+
+def _replace(folder: str, target: str) -> None:
+    """Put a folder in the place of another one, which is away for the time of two renames only."""
+    old = f"{target}.tmp-{os.urandom(4).hex()}"
+    try:
+        os.rename(target, old)
+    except FileNotFoundError:
+        os.rename(folder, target)
+        return
+    try:
+        os.rename(folder, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _make_folder(path: str) -> None:

@@ -72,8 +72,8 @@ class Canvas:
         """Title, and below it in small what it shows and what was left out."""
         width = max(30, int(self.figure.get_figwidth() * 11))
         parts = [str(plot[key]) for key in ("subtitle", "note") if plot.get(key)]
-        small = [line for part in parts for line in textwrap.wrap(shown(part, 300), width)]
-        title = textwrap.fill(shown(str(plot.get("title", "")), 200), max(20, int(width * 0.75)))
+        small = [line for part in parts for line in textwrap.wrap(shown(part, 160), width)]
+        title = textwrap.fill(shown(str(plot.get("title", "")), 100), max(20, int(width * 0.75)))
         ax.set_title(title, fontsize=12, color=INK, fontweight="bold", pad=7 + 12.5 * len(small))
         if small:
             ax.annotate(

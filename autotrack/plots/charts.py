@@ -171,7 +171,8 @@ def bars(canvas: Canvas, plot: Plot) -> None:
 def lines(canvas: Canvas, plot: Plot) -> None:
     """Lines with bands: learning and validation curves, metrics over iterations."""
     series = plot["series"]
-    canvas.fit(6.4 if len(series) <= 6 else 7.6, 4.3)
+    beside = _beside([shown(line.get("name", "")) for line in series])
+    canvas.fit(6.4 + beside, max(4.3, 1.6 + 0.18 * len(series)) if beside else 4.3)
     ax = canvas.axes(plot, xlabel=plot.get("xlabel", ""), ylabel=plot.get("ylabel", ""))
     words: list[str] = []
     for line in series:
@@ -240,8 +241,7 @@ def scatter(canvas: Canvas, plot: Plot) -> None:
 
 
 def _unit_square(canvas: Canvas, plot: Plot, xlabel: str, ylabel: str, labels: list[str]) -> Axes:
-    beside = 0.6 + 0.068 * max(map(len, labels)) if len(labels) >= FEW else 0.0
-    canvas.fit(5.2 + beside, 5.4)
+    canvas.fit(5.2 + _beside([*labels, "chance (AUC 0.500)"]), 5.4)
     ax = canvas.axes(plot, xlabel=xlabel, ylabel=ylabel)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
@@ -261,6 +261,11 @@ def _legend_texts(plot: Plot, *facts: tuple[str, str]) -> list[str]:
         told = ", ".join(f"{said} {short(line[key])}" for said, key in facts if isinstance(line.get(key), (int, float)))
         texts.append(f"{name} ({told})" if name and told else name or told)
     return texts
+
+
+def _beside(labels: list[str]) -> float:
+    """The width in inches that a legend takes on the right, where it stands there."""
+    return 0.6 + 0.068 * max(map(len, labels)) if len(labels) > FEW else 0.0
 
 
 def _single(style: dict[str, Any], line: Plot) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from autotrack.errors import PlotError
 from autotrack.plots import charts, matrices
 from autotrack.plots.canvas import Canvas
-from autotrack.plots.files import Plot
+from autotrack.plots.files import Plot, restored
 
 _KINDS: Final[dict[str, Callable[[Canvas, Plot], None]]] = {
     "confusion_matrix": matrices.confusion_matrix,
@@ -63,10 +63,10 @@ def draw(plot: Plot, *, figure: Figure | None = None, size: tuple[float, float] 
     own = figure is None
     if figure is None:
         # A margin of its own, as some programs that take figures in do not crop them.
-        figure = Figure(layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1), facecolor="white")
+        figure = Figure(layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1, compress=True), facecolor="white")
         FigureCanvasAgg(figure)
     try:
-        drawer(Canvas(figure, size=size, resize=own), plot)
+        drawer(Canvas(figure, size=size, resize=own), restored(plot))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise PlotError(f"the {kind} plot is malformed and cannot be drawn: {type(error).__name__}: {error}") from error
     return figure

@@ -68,11 +68,12 @@ def from_json(content: bytes | str) -> dict[str, Plot]:
         raise PlotError(
             f"it is of version {version!r}, and this autotrack reads version {VERSION}; a newer one may help"
         )
-    return {
-        name: {key: _restored(key, value) for key, value in plot.items()}
-        for name, plot in document["plots"].items()
-        if isinstance(plot, dict)
-    }
+    return {name: restored(plot) for name, plot in document["plots"].items() if isinstance(plot, dict)}
+
+
+def restored(plot: Plot) -> Plot:
+    """The plot with numbers where JSON has texts for them."""
+    return {key: _restored(key, value) for key, value in plot.items()}
 
 
 def _restored(key: str, value: Any) -> Any:

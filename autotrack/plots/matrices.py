@@ -91,7 +91,10 @@ class _Table:
         red, green, blue, _ = self._colours(self._scale(value)) if np.isfinite(value) else (1.0, 1.0, 1.0, 1.0)
         dark = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 < 0.3
         colour = "white" if dark else INK
-        self._ax.text(column, row, text, ha="center", va="center", fontsize=size, color=colour, linespacing=1.3)
+        written = self._ax.text(
+            column, row, text, ha="center", va="center", fontsize=size, color=colour, linespacing=1.3
+        )
+        written.set_in_layout(False)  # a thousand of them would take seconds to measure
 
     def bar(self, name: str, *, percent: bool = False) -> None:
         bar = self._canvas.figure.colorbar(self._image, ax=self._ax, fraction=0.046, pad=0.03, aspect=28)

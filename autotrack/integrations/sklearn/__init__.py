@@ -9,10 +9,12 @@ from typing import ClassVar
 
 from autotrack.capture.recorder import Session
 from autotrack.integrations.base import Call, Family, Functions, Integration, Method, Target, Watching
-from autotrack.integrations.sklearn import displays, scorers, threads
+from autotrack.integrations.sklearn import cross_validation, displays, scorers, threads
 from autotrack.integrations.sklearn.after_fit import AfterFit
+from autotrack.integrations.sklearn.cross_validation import CrossValidations
 from autotrack.integrations.sklearn.displays import Displays
 from autotrack.integrations.sklearn.fits import Fits
+from autotrack.integrations.sklearn.incremental import Incremental
 from autotrack.integrations.sklearn.memory import Memory
 
 
@@ -28,34 +30,27 @@ class Sklearn(Integration):
                 "fit": "fit",
                 "fit_transform": "fit",
                 "fit_predict": "fit_predict",
+                "partial_fit": "partial_fit",
                 "predict": "predict",
                 "predict_proba": "predict",
                 "predict_log_proba": "predict",
                 "decision_function": "predict",
                 "score_samples": "predict",
                 "score": "score",
+                "transform": "transform",
             },
-            timed=("fit", "fit_transform", "fit_predict"),
+            timed=("fit", "fit_transform", "fit_predict", "partial_fit"),
         ),
         Functions(
             "sklearn.metrics", "metric", leave=("get_scorer", "get_scorer_names", "make_scorer", "check_scoring")
         ),
         Functions("sklearn.metrics.cluster", "metric"),
+        Functions("sklearn.calibration", "metric", names=("calibration_curve",)),
         *(Method("sklearn.metrics._scorer", cls, {"__call__": "scorer"}) for cls in scorers.CLASSES),
         *displays.TARGETS,
-        # Their inner fits are no runs.
-        Functions(
-            "sklearn.model_selection",
-            "straight_through",
-            names=(
-                "cross_val_predict",
-                "cross_val_score",
-                "cross_validate",
-                "learning_curve",
-                "permutation_test_score",
-                "validation_curve",
-            ),
-        ),
+        Functions("sklearn.model_selection", "cross_validation", names=cross_validation.FUNCTIONS),
+        Functions("sklearn.inspection", "cross_validation", names=("permutation_importance",)),
+        Functions("sklearn.model_selection", "split", names=("train_test_split",)),
         # joblib's threads do not inherit context variables: what runs in them for an observed call is marked.
         Method("sklearn.utils.parallel", "Parallel", {"__call__": "into_threads"}, always=True),
         Method("sklearn.utils.parallel", "_FuncWrapper", {"__call__": "in_thread"}, always=True),
@@ -73,23 +68,41 @@ class Sklearn(Integration):
         super().__init__(session)
         self.memory = Memory(session)
         self.fits = Fits(self.memory)
+        self.incremental = Incremental(self.memory)
         self.after_fit = AfterFit(self.memory)
         self.displays = Displays(self.memory)
+        self.cross_validations = CrossValidations(self.memory)
+
+    def finish(self) -> None:
+        self.incremental.close_all()
 
     def reset(self) -> None:
+        self.incremental.close_all()
+        self.fits.clear()
         self.memory.clear()
 
     def fit(self, call: Call) -> Watching:
+        self.incremental.close(call.instance)
         yield from self.fits.fit(call)
 
     def fit_predict(self, call: Call) -> Watching:
+        self.incremental.close(call.instance)
         yield from self.fits.fit_predict(call)
+
+    def partial_fit(self, call: Call) -> Watching:
+        yield from self.incremental.partial_fit(call)
 
     def predict(self, call: Call) -> Watching:
         yield from self.after_fit.predict(call)
 
     def score(self, call: Call) -> Watching:
         yield from self.after_fit.score(call)
+
+    def transform(self, call: Call) -> Watching:
+        yield from self.memory.preparation.transform(call)
+
+    def split(self, call: Call) -> Watching:
+        yield from self.memory.preparation.split(call)
 
     def metric(self, call: Call) -> Watching:
         yield from self.after_fit.metric(call)
@@ -103,9 +116,8 @@ class Sklearn(Integration):
     def plotted(self, call: Call) -> Watching:
         yield from self.displays.plotted(call)
 
-    def straight_through(self, call: Call) -> Watching:
-        """Nothing is recorded, and nothing inside is observed."""
-        yield None
+    def cross_validation(self, call: Call) -> Watching:
+        yield from self.cross_validations.observe(call)
 
     def into_threads(self, call: Call) -> Watching:
         yield from threads.into_threads(call, self.memory.rounds)

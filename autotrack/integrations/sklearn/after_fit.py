@@ -5,7 +5,7 @@ from __future__ import annotations
 from autotrack.capture.guard import shield
 from autotrack.integrations.base import Call, Watching
 from autotrack.integrations.sklearn import results, scorers
-from autotrack.integrations.sklearn.evaluation import command, data_of, given, input_name, is_number
+from autotrack.integrations.sklearn.evaluation import command, data_of, given, input_name, is_number, target_of
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import TRUE, Origin, Unknown
 
@@ -38,7 +38,7 @@ class AfterFit:
         outcome = yield None
         if fitted is None or outcome.error is not None or not is_number(outcome.value):
             return
-        dataset = fitted.dataset(data_of(call), call.argument("y"), name)
+        dataset = fitted.dataset(data_of(call), target_of(call), name)
         fitted.metric(metric, dataset, outcome.value, called)
 
     def scorer(self, call: Call) -> Watching:

@@ -87,10 +87,18 @@ def only_prepares(estimator: Any) -> bool:
     return hasattr(cls, "transform") and not any(hasattr(cls, name) for name in _PREDICTS)
 
 
+def attribute(estimator: Any, name: str, default: Any = None) -> Any:
+    """An attribute of an object of the user's, whose ``__getattr__`` may raise anything for what it has not."""
+    try:
+        return getattr(estimator, name, default)
+    except Exception:  # noqa: BLE001 - see above
+        return default
+
+
 def last_step(estimator: Any) -> Any:
     """The final step of a pipeline; the estimator itself where it is none."""
-    steps = getattr(estimator, "steps", None)
-    if isinstance(steps, list) and steps and hasattr(estimator, "_final_estimator"):
+    steps = attribute(estimator, "steps")
+    if isinstance(steps, list) and steps and hasattr(type(estimator), "_final_estimator"):
         return steps[-1][1]
     return estimator
 
@@ -116,8 +124,8 @@ def run_name(estimator: Any) -> str:
     last = last_step(estimator)
     if last is not estimator and last is not None and not isinstance(last, str):
         return f"{cls}({run_name(last)})"
-    inner = getattr(estimator, "estimator", None)
-    if inner is not None and hasattr(inner, "get_params") and not isinstance(inner, type):
+    inner = attribute(estimator, "estimator")
+    if is_estimator(inner):
         return f"{cls}({run_name(inner)})"
     return cls
 
@@ -125,9 +133,12 @@ def run_name(estimator: Any) -> str:
 def task(estimator: Any) -> str:
     """``"classifier"``, ``"regressor"`` or ``""``."""
     last = last_step(estimator)  # what a pipeline is, its last step is, and that is told ten times faster
-    if is_classifier(last):
-        return "classifier"
-    return "regressor" if is_regressor(last) else ""
+    try:
+        if is_classifier(last):
+            return "classifier"
+        return "regressor" if is_regressor(last) else ""
+    except Exception:  # noqa: BLE001 - tags of the user's
+        return ""
 
 
 def score_metric(estimator: Any) -> str | None:
@@ -168,7 +179,7 @@ def without_names(estimator: Any, X: Any, params: Mapping[str, Any]) -> tuple[An
     scikit-learn takes longer to check a small DataFrame than to predict from it. A frame of one float dtype is an array
     but for its names, so a shallow copy of the estimator that has forgotten them takes the array without a warning.
     """
-    names = getattr(estimator, "feature_names_in_", None)
+    names = attribute(estimator, "feature_names_in_")
     pandas = sys.modules.get("pandas")
     if names is None or pandas is None or not isinstance(X, pandas.DataFrame) or not is_sklearns(estimator, *_PLAIN):
         return estimator, X
@@ -186,7 +197,7 @@ def without_names(estimator: Any, X: Any, params: Mapping[str, Any]) -> tuple[An
 def row_limit(estimator: Any, fitted_rows: int, limit: int) -> int:
     """So many training rows are predicted at the most, of an estimator fitted on so many."""
     last = last_step(estimator)
-    if any(is_sklearns(part, *_COSTLY) for part in (last, getattr(last, "estimator", None))):
+    if any(is_sklearns(part, *_COSTLY) for part in (last, attribute(last, "estimator"))):
         return min(limit, max(_COSTLY_ROWS, _COSTLY_PAIRS // max(1, fitted_rows)))
     return limit
 

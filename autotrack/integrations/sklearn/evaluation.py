@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from autotrack.capture.names import argument_name
 from autotrack.capture.recorder import RunRecorder
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call
+
+if TYPE_CHECKING:
+    from autotrack.integrations.sklearn.data_checks import DataChecks
 
 UNKNOWN: Final = "unknown_dataset"
 _MOST_DATASETS: Final = 16
@@ -44,6 +47,10 @@ class FittedRun:
     X : the training data, to know it again; not kept alive.
     name : what the script called it.
     data : its fingerprint, where it was taken.
+
+    Attributes
+    ----------
+    checks : what looks at evaluation data that is new; `None` for nothing.
     """
 
     def __init__(self, run: RunRecorder, X: Any, name: str, data: Dataset | None = None) -> None:
@@ -56,7 +63,9 @@ class FittedRun:
         self._described = 1
         self._uses: Counter[tuple[str, str]] = Counter()
         self._calls: dict[str, str] = {}
+        self._step = run.step
         self._told = False
+        self.checks: DataChecks | None = None
 
     def dataset(self, X: Any, y: Any, name: str | None) -> str:
         """The name of evaluation data: the variable's, with ``-2`` … for other data of the same name (as MLflow).
@@ -84,15 +93,21 @@ class FittedRun:
             self._described += data is not None
         if data is not None:
             self.run.dataset(data)
+            if self.checks is not None:
+                self.checks.look_at(X, data)
             self.run.flush()
         return _indexed(base, index)
 
     def key(self, name: str, dataset: str, kind: str = "") -> str:
         """``{name}[-{n}]_{dataset}``, where ``n`` counts the uses of the name on this run, over all data sets.
 
-        Each ``kind`` is counted by itself: what MLflow does not record must not shift the numbers of what it does.
+        Each ``kind`` is counted by itself: what MLflow does not record must not shift the numbers of what it does. Of
+        a model that is fitted on and on, the same use after a further fit has the same key: it is a further step.
         """
         with self._lock:
+            if self._step != self.run.step:
+                self._step = self.run.step
+                self._uses.clear()
             index = self._uses[kind, name]
             self._uses[kind, name] += 1
         return f"{_indexed(name, index)}_{dataset}"
@@ -101,8 +116,10 @@ class FittedRun:
         """Record a metric, and how it was called in ``metric_info.json``; ``part`` for one of some rows only."""
         key = self.key(name, f"{dataset}-part", "part") if part else self.key(name, dataset)
         with self._lock:
+            is_news = self._calls.get(key) != command
             self._calls[key] = command
-            tell, self._told = not self._told, True
+            tell = is_news and not self._told
+            self._told = self._told or is_news
         self.run.metrics({key: value})
         self.run.flush()
         if tell:
@@ -119,7 +136,19 @@ class FittedRun:
 
 def data_of(call: Call) -> Any:
     """The data that a method of an estimator was given: its first argument, whatever the parameter's name."""
+    if not call.names:  # of a method that takes anything, as bad decorators make it
+        return call.args[0] if call.args else call.kwargs.get("X")
     return call.argument(call.first())
+
+
+_TARGETS: Final = ("y", "Y", "target", "targets", "y_true", "labels")
+
+
+def target_of(call: Call) -> Any:
+    """The target that a method of an estimator was given; chains call it ``Y``."""
+    if not call.names and len(call.args) > 1:
+        return call.args[1]
+    return next((value for name in _TARGETS if (value := call.argument(name)) is not None), None)
 
 
 def input_name(call: Call) -> str | None:

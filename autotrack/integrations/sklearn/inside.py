@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.trace import Trace
 from autotrack.entities import WARNING, Metric
 from autotrack.events import MetricsLogged
-from autotrack.integrations.sklearn.estimators import last_step
+from autotrack.integrations.sklearn.estimators import attribute, last_step
 
 TRACE_FILE: Final = "fit_trace.json"
 _MOST_POINTS: Final = 1_000
@@ -34,6 +35,12 @@ _LIMITS: Final = ("max_iter", "max_fun")
 """Params that bound ``n_iter_``; an estimator that reached its bound did not converge."""
 
 
+Curve = np.ndarray[Any, Any]
+
+_known: weakref.WeakKeyDictionary[RunRecorder, dict[str, tuple[int, float, int]]] = weakref.WeakKeyDictionary()
+"""Of each run the last step and value of each curve and its shift, for the warm starts that may follow."""
+
+
 def note_warnings(run: RunRecorder, trace: Trace) -> None:
     """Gather the warnings that were shown during the fit."""
     for (category, message), count in trace.warnings.items():
@@ -42,7 +49,7 @@ def note_warnings(run: RunRecorder, trace: Trace) -> None:
 
 def step_seconds(estimator: Any, trace: Trace) -> dict[str, float]:
     """How long each step of a pipeline was fitted, as ``fit_seconds.<step>``; by identity, so never guessed."""
-    steps = getattr(estimator, "steps", None)
+    steps = attribute(estimator, "steps")
     if not trace.root.children or not isinstance(steps, list):
         return {}
     seconds: dict[int, float] = {}
@@ -62,19 +69,22 @@ def trace_file(trace: Trace) -> bytes | None:
 def look_inside(run: RunRecorder, estimator: Any, trace: Trace | None, at: int) -> None:
     """Gather what the fitted estimator tells of its iterations. ``at`` is the time of the metrics in milliseconds."""
     model = last_step(estimator)
-    attributes = getattr(model, "__dict__", None)
+    attributes = attribute(model, "__dict__")
     if not isinstance(attributes, dict):
         return
     points: list[Metric] = []
     n_iter = _largest(attributes.get("n_iter_"))
     if n_iter is not None:
-        points.append(Metric("n_iter", n_iter, 0, at))
+        points.append(Metric("n_iter", n_iter, run.step, at))
         limit = next((attributes[name] for name in _LIMITS if isinstance(attributes.get(name), int)), None)
         told = trace is not None and any(category == "ConvergenceWarning" for category, _ in trace.warnings)
         if limit is not None and n_iter >= limit > 1 and not told and _stops_early(attributes):
             run.note(WARNING, "iterations", f"{type(model).__name__} stopped at its limit of {limit} iterations")
-    for key, step, value in _curves(attributes):
-        points.append(Metric(key, value, step, at))
+    for key, curve in _curves(attributes):
+        first, shift = _goes_on(run, key, curve)
+        points.extend(
+            Metric(key, float(curve[at_step]), at_step + shift, at) for at_step in _thinned(len(curve), first)
+        )
     if points:
         run.add(MetricsLogged(run.run_id, tuple(points)))
 
@@ -85,7 +95,24 @@ def _stops_early(attributes: Mapping[str, Any]) -> bool:
     return isinstance(tolerance, float) and tolerance > 0 and "validation_score_" not in attributes
 
 
-def _curves(attributes: Mapping[str, Any]) -> Iterator[tuple[str, int, float]]:
+def _goes_on(run: RunRecorder, key: str, curve: Curve) -> tuple[int, int]:
+    """From where on a curve is news to its run, and how far it is to be shifted.
+
+    A warm start either lets the curve of the fits before grow or begins a new one, which goes behind them.
+    """
+    known = _known.setdefault(run, {})
+    first, shift = 0, 0
+    if run.step and key in known:
+        last, value, shift = known[key]
+        if last < len(curve) and (curve[last] == value or bool(np.isnan(curve[last]) and np.isnan(value))):
+            first = last + 1
+        else:
+            shift += last + 1
+    known[key] = (len(curve) - 1, float(curve[-1]), shift)
+    return first, shift
+
+
+def _curves(attributes: Mapping[str, Any]) -> Iterator[tuple[str, Curve]]:
     for name, key in _CURVES.items():
         values = attributes.get(name)
         if values is None:
@@ -95,7 +122,7 @@ def _curves(attributes: Mapping[str, Any]) -> Iterator[tuple[str, int, float]]:
         except (TypeError, ValueError):
             continue
         if curve.ndim == 1 and len(curve) > 1:
-            yield from _thinned(key, curve)
+            yield key, curve
     # XGBoost, LightGBM and CatBoost: {data set: {metric: [values]}}.
     for name in ("evals_result_", "_evals_result"):
         results = attributes.get(name)
@@ -104,7 +131,7 @@ def _curves(attributes: Mapping[str, Any]) -> Iterator[tuple[str, int, float]]:
             return
 
 
-def _evaluations(results: Mapping[Any, Any]) -> Iterator[tuple[str, int, float]]:
+def _evaluations(results: Mapping[Any, Any]) -> Iterator[tuple[str, Curve]]:
     for data, metrics in results.items():
         if not isinstance(metrics, Mapping):
             continue
@@ -114,17 +141,16 @@ def _evaluations(results: Mapping[Any, Any]) -> Iterator[tuple[str, int, float]]
             except (TypeError, ValueError):
                 continue
             if curve.ndim == 1 and len(curve):
-                yield from _thinned(f"{data}-{metric}", curve)
+                yield f"{data}-{metric}", curve
 
 
-def _thinned(key: str, curve: np.ndarray[Any, Any]) -> Iterator[tuple[str, int, float]]:
-    """At most so many points, the last one among them; steps are iterations from 0."""
-    stride = -(-len(curve) // _MOST_POINTS)
-    steps = list(range(0, len(curve), stride))
-    if steps[-1] != len(curve) - 1:
-        steps.append(len(curve) - 1)
-    for step in steps:
-        yield key, step, float(curve[step])
+def _thinned(length: int, first: int) -> list[int]:
+    """At most so many steps of a curve from ``first`` on, the last one among them; steps are iterations from 0."""
+    stride = -(-length // _MOST_POINTS)
+    steps = list(range(-(-first // stride) * stride, length, stride))
+    if first < length and (not steps or steps[-1] != length - 1):
+        steps.append(length - 1)
+    return steps
 
 
 def _largest(value: Any) -> float | None:

@@ -10,6 +10,7 @@ from autotrack.capture.recorder import Links, RunRecorder, Session
 from autotrack.entities import SKIPPED
 from autotrack.integrations.sklearn.evaluation import FittedRun
 from autotrack.integrations.sklearn.predictions import Predictions
+from autotrack.integrations.sklearn.preparation import Preparation
 from autotrack.integrations.sklearn.underway import Rounds
 
 
@@ -24,6 +25,7 @@ class Memory:
     displays : figure-drawing object → `Origin`.
     reports : what the latest run is told that was not recorded.
     rounds : what parameter searches are evaluating now.
+    preparation : what data was split and transformed by.
     """
 
     def __init__(self, session: Session) -> None:
@@ -33,6 +35,7 @@ class Memory:
         self.displays = Links()
         self.reports = Reports(session)
         self.rounds = Rounds()
+        self.preparation = Preparation(self.fitted)
 
     def fitted_run(self, estimator: Any) -> FittedRun | None:
         """The run of a fitted estimator, where evaluations of it are wanted."""
@@ -54,6 +57,7 @@ class Memory:
         self.predictions.clear()
         self.displays.clear()
         self.rounds.clear()
+        self.preparation.clear()
         self.reports.clear()
 
 

@@ -25,6 +25,7 @@ _MOST_NUMBERS: Final = 50_000
 """So many numbers of one result are kept; as JSON they are about a megabyte."""
 
 _PARTS: Final[Mapping[str, Sequence[str]]] = {
+    "calibration_curve": ("prob_true", "prob_pred"),
     "class_likelihood_ratios": ("positive", "negative"),
     "confusion_matrix_at_thresholds": ("tns", "fps", "fns", "tps", "thresholds"),
     "det_curve": ("fpr", "fnr", "thresholds"),
@@ -168,7 +169,21 @@ def _det_curve(curve: Any, positive: Any, subtitle: str) -> Any:
     )
 
 
+def _calibration_curve(curve: Any, positive: Any, subtitle: str) -> Any:
+    from autotrack.plots import data
+
+    observed, predicted = curve
+    return data.lines(
+        [data.Series("", predicted, observed)],
+        xlabel="Mean predicted probability",
+        ylabel="Fraction of positives",
+        title="Calibration curve",
+        subtitle=subtitle,
+    )
+
+
 _PLOTS: Final[Mapping[str, Callable[[Any, Any, str], Any]]] = {
+    "calibration_curve": _calibration_curve,
     "confusion_matrix": _confusion_matrix,
     "det_curve": _det_curve,
     "precision_recall_curve": _precision_recall_curve,

@@ -103,6 +103,17 @@ def positive_class(classes: Any, pos_label: Hashable | None = None) -> Any:
     return next((label for label in classes if label == pos_label), None)
 
 
+def label_meant(classes: Any, pos_label: Hashable) -> Any:
+    """The class that ``pos_label`` names, ``None`` where it names none.
+
+    Environment variables and configuration files know texts only, so the text of a class names it too.
+    """
+    known = [] if classes is None else list(classes)
+    equal = [label for label in known if label == pos_label]
+    alike = [label for label in known if isinstance(pos_label, str) and str(label) == pos_label]
+    return next(iter(equal or alike), None)
+
+
 def multilabel(y_true: Any, y_pred: Any, probabilities: Any = None, sample_weight: Any = None) -> dict[str, float]:
     """Scores of a classifier that says yes or no to each of several labels.
 
@@ -118,7 +129,7 @@ def multilabel(y_true: Any, y_pred: Any, probabilities: Any = None, sample_weigh
         ``accuracy_score`` is the share of rows with every label right; precision, recall and F1 are averages over
         labels, weighted by support. Empty where the target is no such matrix.
     """
-    true, predicted = np.asarray(y_true), np.asarray(y_pred)
+    true, predicted = _plain(y_true), _plain(y_pred)
     if true.shape != predicted.shape or not (is_label_matrix(true) and is_label_matrix(predicted)):
         return {}
     true, predicted = true != 0, predicted != 0
@@ -140,6 +151,15 @@ def multilabel(y_true: Any, y_pred: Any, probabilities: Any = None, sample_weigh
             logs = np.log(np.clip(proba.astype(np.float64, copy=False), epsilon, 1 - epsilon))
             scores["log_loss"] = -float(_mean(np.where(true, logs, 0.0).sum(axis=1), weight))
     return scores
+
+
+def _plain(labels: Any) -> NDArray[Any]:
+    """Labels as they are; numbers that some estimators predict as objects, as numbers."""
+    array = np.asarray(labels)
+    try:
+        return array.astype(np.float64) if array.dtype.kind == "O" else array
+    except (TypeError, ValueError):
+        return array
 
 
 def is_label_matrix(values: NDArray[Any]) -> bool:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from autotrack.capture.guard import shield
 from autotrack.capture.recorder import number, text
 from autotrack.integrations.sklearn import scores
 from autotrack.integrations.sklearn.estimators import (
+    attribute,
     label_rule,
     row_limit,
     score_metric,
@@ -31,7 +31,7 @@ class TrainingPass:
     """Predictions on (a sample of) the training data; arrays of ours, which the user's program cannot change.
 
     ``rows`` of ``total`` rows were predicted. ``score`` is what the estimator's own ``score`` gave, where it had to be
-    called.
+    called. ``skipped`` says what could not be had, and why.
     """
 
     task: str
@@ -45,6 +45,7 @@ class TrainingPass:
     total: int
     score_metric: str | None
     score: float | None
+    skipped: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_small(self) -> bool:
@@ -87,7 +88,7 @@ def predict_training_data(
     Above the limit an evenly spaced sample of rows is used. Runs while the user waits.
     """
     kind = task(estimator)
-    if y is None or not hasattr(estimator, "predict"):
+    if y is None or attribute(estimator, "predict") is None:
         return None
     total = _rows(X)
     if total is None or total == 0:
@@ -99,9 +100,9 @@ def predict_training_data(
     with untouched(estimator, params), np.errstate(all="ignore"):
         if kind:
             if kind == "classifier":
-                classes = getattr(estimator, "classes_", None)
+                classes = attribute(estimator, "classes_")
                 found.classes = classes.copy() if isinstance(classes, np.ndarray) else None
-                if hasattr(estimator, "predict_proba"):
+                if attribute(estimator, "predict_proba") is not None:
                     found.probabilities = _matrix(estimator.predict_proba(X))
             if (
                 found.classes is not None
@@ -113,18 +114,28 @@ def predict_training_data(
                 found.y_pred = _by_decisions(found, estimator, X) if kind == "classifier" else None
                 if found.y_pred is None:
                     found.y_pred = _dense(estimator.predict(X))
-        if (not kind or found.score_metric is None) and hasattr(estimator, "score"):
-            weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
-            with shield("score the training data"):
-                found.score = number(estimator.score(X, y, **weighted))
+        if not kind or found.score_metric is None:
+            _score(found, estimator, X, y, sample_weight)
     found.y_true = _dense(y, copy=True)
     found.sample_weight = None if sample_weight is None else np.array(sample_weight)
     return found
 
 
+def _score(found: TrainingPass, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
+    """Call ``estimator.score``, where it is there and asks for no more than data."""
+    score = attribute(estimator, "score")
+    if score is None:
+        return
+    weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
+    try:
+        found.score = number(score(X, y, **weighted))
+    except Exception as error:  # noqa: BLE001 - it may want other arguments, or refuse this target
+        found.skipped[f"{PREFIX}score"] = f"score raised {type(error).__name__}: {text(error)}"
+
+
 def _by_decisions(found: TrainingPass, estimator: Any, X: Any) -> Any:
     """Labels from ``decision_function``, as ``predict`` gets them, and the decisions for the curves; else ``None``."""
-    classes = getattr(estimator, "classes_", None)
+    classes = attribute(estimator, "classes_")
     if found.probabilities is not None or not isinstance(classes, np.ndarray) or classes.ndim != 1:
         return None
     rule = label_rule(estimator, len(classes))

@@ -15,7 +15,7 @@ from sklearn.base import is_outlier_detector
 from sklearn.utils import _safe_indexing
 
 from autotrack.capture.recorder import number
-from autotrack.integrations.sklearn.estimators import last_step, row_limit, task
+from autotrack.integrations.sklearn.estimators import attribute, last_step, row_limit, task
 from autotrack.integrations.sklearn.untouched import untouched
 
 PREFIX: Final = "training_"
@@ -70,19 +70,17 @@ def measure(estimator: Any, X: Any, labels: Any, params: Mapping[str, Any]) -> M
     params : those of the estimator, as deep as they go.
     """
     found = Measured()
-    best = getattr(estimator, "__dict__", {}).get("best_estimator_")
+    best = _attributes(estimator).get("best_estimator_")
     fitted = estimator if best is None else best
     model = last_step(fitted)
-    attributes = getattr(model, "__dict__", None)
-    if not isinstance(attributes, dict):
-        return found
+    attributes = _attributes(model)
     found.metrics.update(_carried(attributes))
     ratios = _numbers(attributes.get(_RATIO))
     if ratios is not None and len(ratios) <= _MOST_STEPS:
         found.metrics["explained_variance_ratio"] = float(ratios.sum())
         found.steps["explained_variance_ratio_by_component"] = ratios.tolist()
     if not task(estimator):
-        if is_outlier_detector(model):
+        if _finds_outliers(model):
             fraction = _outlier_fraction(fitted, attributes, X, labels, params)
             if fraction is not None:
                 found.metrics["outlier_fraction"] = fraction
@@ -122,9 +120,21 @@ def silhouette(X: Any, labels: np.ndarray[Any, Any]) -> float:
     return float(np.nan_to_num(values).mean())
 
 
+def _attributes(estimator: Any) -> dict[str, Any]:
+    held = attribute(estimator, "__dict__")
+    return held if isinstance(held, dict) else {}
+
+
+def _finds_outliers(model: Any) -> bool:
+    try:
+        return bool(is_outlier_detector(model))
+    except Exception:  # noqa: BLE001 - tags of the user's
+        return False
+
+
 def _carried(attributes: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for attribute, name in _SCALARS.items():
-        value = attributes.get(attribute)
+    for key, name in _SCALARS.items():
+        value = attributes.get(key)
         if value is None or isinstance(value, (list, tuple, dict)):
             continue
         try:
@@ -153,7 +163,7 @@ def _outlier_fraction(
         predicted = np.asarray(labels)
     elif factors is not None and offset is not None:  # local outlier factors tell nothing of rows seen, but these
         return float(np.mean(np.asarray(factors) < offset))
-    elif hasattr(estimator, "predict"):
+    elif attribute(estimator, "predict") is not None:
         sample, _ = _sample(estimator, X, _PREDICTED_ROWS)
         if sample is None:
             return None
@@ -183,7 +193,7 @@ def _measure_clusters(
         return
     with untouched(estimator, params), np.errstate(all="ignore"):
         if known is None:
-            if not hasattr(estimator, "predict"):
+            if attribute(estimator, "predict") is None:
                 return
             predicted = _labels_of_rows(np.asarray(estimator.predict(sample)), _rows(sample) or 0)
             if predicted is None:

@@ -1,0 +1,130 @@
+"""What a fit leaves behind: times, warnings, iterations, training metrics, plots and models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autotrack.capture.guard import shield
+from autotrack.capture.recorder import RunRecorder
+from autotrack.capture.sinks import now
+from autotrack.capture.trace import Trace
+from autotrack.entities import SKIPPED, Dataset
+from autotrack.integrations.base import Call, Outcome
+from autotrack.integrations.sklearn import inside, scores, searches, unsupervised
+from autotrack.integrations.sklearn.evaluation import data_of, target_of
+from autotrack.integrations.sklearn.model_writing import MODEL, write_models
+from autotrack.integrations.sklearn.plotting import TrainingPlots
+from autotrack.integrations.sklearn.training import TrainingPass, predict_training_data
+from autotrack.integrations.sklearn.underway import Underway
+
+Task = Callable[[], None]
+
+
+def look_after(
+    run: RunRecorder, call: Call, outcome: Outcome, params: Mapping[str, Any], dataset: Dataset | None
+) -> list[Task]:
+    """Gather what a fit left behind, before the user may change it; gives back what can be done later.
+
+    Parameters
+    ----------
+    run : the fit's run.
+    call, outcome : the fit, and how it ended.
+    params : the estimator's, as they were before it.
+    dataset : the fingerprint of the training data, where it was taken.
+    """
+    later: list[Task] = []
+    trace = call.trace
+    if trace is not None:
+        run.metrics({"fit_seconds": trace.root.seconds, **inside.step_seconds(call.instance, trace)})
+        inside.note_warnings(run, trace)
+        if trace.root.children:
+            later.append(lambda: _write_trace(run, trace))
+    if outcome.error is not None:
+        return later
+    with run.attempt("iterations", "read the iterations of the fitted estimator"):
+        inside.look_inside(run, call.instance, trace, now())
+    settings = run.session.settings
+    search = searches.finished(call.instance)
+    if search is not None:
+        with run.attempt("search", "look at the results of a search"):
+            underway = trace.search if trace is not None and isinstance(trace.search, Underway) else None
+            later.append(searches.look_after(run, search, underway, dataset, settings.max_tuning_runs))
+    X, taken = data_of(call), None
+    with run.attempt("training metrics", "predict the training data for the training metrics"):
+        taken = predict_training_data(
+            call.instance, X, target_of(call), call.argument("sample_weight"), params, settings.max_metric_rows
+        )
+    with run.attempt("training metrics", "measure the fitted model"):
+        labels = outcome.value if getattr(call.wrapped, "__name__", "") == "fit_predict" else None
+        later.extend(_measure(run, unsupervised.measure(call.instance, X, labels, params)))
+    if taken is not None:
+        for subject, reason in taken.skipped.items():
+            run.note(SKIPPED, subject, reason)
+    if taken is not None and taken.rows < taken.total:
+        run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
+    if settings.log_models:
+        models = {MODEL: call.instance}
+        if search is not None and search is call.instance:
+            models |= searches.best_model(run, search)
+        write_models(run, models, X, taken, dataset)
+    pos_label = _positive_label(run, taken, settings.pos_label)
+    plots = TrainingPlots(run, call.instance, X, pos_label) if settings.log_plots else None
+    if taken is None or taken.is_small:
+        _work_out(run, taken, plots, pos_label)
+    else:
+        later.append(lambda: _work_out(run, taken, plots, pos_label))
+    return later
+
+
+def one_by_one(run: RunRecorder, tasks: list[Task]) -> Task:
+    """All tasks as one, of which none costs another."""
+
+    def do() -> None:
+        for task in tasks:
+            with shield("finish recording a run in the background"):
+                task()
+        run.flush()
+
+    return do
+
+
+def _positive_label(run: RunRecorder, taken: TrainingPass | None, wanted: Any) -> Any:
+    """The class that the option ``pos_label`` means here; the option itself where it means none, which is noted."""
+    if wanted is None or taken is None or taken.task != "classifier" or taken.classes is None:
+        return wanted
+    meant = scores.label_meant(taken.classes, wanted)
+    if meant is None:
+        shown = ", ".join(repr(label) for label in taken.classes[:5].tolist())
+        message = f"pos_label={wanted!r} is no class of the target ({shown}{', …' if len(taken.classes) > 5 else ''})"
+        run.note(SKIPPED, "pos_label", message)
+        return wanted
+    return meant
+
+
+def _measure(run: RunRecorder, found: unsupervised.Measured) -> list[Task]:
+    run.metrics(found.metrics)
+    run.tags(found.tags)
+    for name, values in found.steps.items():
+        for step, value in enumerate(values):
+            run.metrics({name: value}, step=step)
+    later = found.later
+    return [] if later is None else [lambda: run.metrics(later())]
+
+
+def _work_out(run: RunRecorder, taken: TrainingPass | None, plots: TrainingPlots | None, pos_label: Any) -> None:
+    metrics: dict[str, float] = {}
+    if taken is not None:
+        with run.attempt("training metrics", "work out the training metrics"):
+            metrics = taken.metrics(pos_label)
+            run.metrics(metrics)
+            run.tags(taken.tags(pos_label))
+    if plots is not None:
+        with run.attempt("training plots", "write the training plots"):
+            plots.write(taken, metrics)
+
+
+def _write_trace(run: RunRecorder, trace: Trace) -> None:
+    data = inside.trace_file(trace)
+    if data is not None:
+        run.artifact(inside.TRACE_FILE, data)
