@@ -374,6 +374,8 @@ def test_curves_become_files_and_plots_and_their_area_is_known(logged):
              ("roc_curve", "precision_recall_curve")]  # fmt: skip
     assert plots[0]["roc_curve_test_X"]["series"][0]["auc"] == pytest.approx(area)
     assert plots[1]["precision_recall_curve_test_X"]["kind"] == "precision_recall_curve"
+    [line] = plots[1]["precision_recall_curve_test_X"]["series"]
+    assert line["prevalence"] == pytest.approx((test_y == 2).mean())
 
 
 def test_a_calibration_curve_is_kept_like_other_curves(logged):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
@@ -24,7 +25,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, Normalizer, OneHotEncoder, StandardScaler
 
 import autotrack
+from autotrack.autologging import _integrations
 from autotrack.capture.shared_rows import shared_rows
+from autotrack.integrations.sklearn.data_checks import note_folds
 
 X, y = load_breast_cancer(return_X_y=True)
 FRAME = load_breast_cancer(as_frame=True).data
@@ -215,10 +218,30 @@ def training_data_overwritten_with_test_data(X_train, X_test, y_train, y_test):
     model.score(X_test, y_test)
 
 
+def fitted_again_inside_a_pipeline(X_train, X_test, y_train, y_test):
+    scaler = StandardScaler().fit(X)
+    make_pipeline(scaler, GaussianNB()).fit(X_train, y_train)
+    GaussianNB().fit(scaler.transform(X_train), y_train).score(scaler.transform(X_test), y_test)
+
+
+def a_model_fitted_again_inside_a_pipeline(X_train, X_test, y_train, y_test):
+    pca = PCA(2).fit(X)
+    make_pipeline(pca, GaussianNB()).fit(X_train, y_train)
+    GaussianNB().fit(pca.transform(X_train), y_train).score(pca.transform(X_test), y_test)
+
+
+def fitted_again_where_nobody_looks(X_train, X_test, y_train, y_test):
+    prepare = ColumnTransformer([("scale", make_pipeline(SimpleImputer(), StandardScaler()), [0, 1])]).fit(X)
+    with autotrack.disabled():
+        prepare.fit(X_train)
+    GaussianNB().fit(prepare.transform(X_train), y_train).score(prepare.transform(X_test), y_test)
+
+
 @pytest.mark.parametrize(
     "way",
     [proper_split, proper_fit_transform, pipeline, search, training_data_again, everything_at_once,
      refit_on_other_rows, fitted_on_other_rows, folds_by_hand, folds_in_time, cross_validation, bootstrap,
+     fitted_again_inside_a_pipeline, fitted_again_where_nobody_looks, a_model_fitted_again_inside_a_pipeline,
      a_buffer_that_is_filled_again, training_data_overwritten_with_test_data],
 )  # fmt: skip
 def test_nothing_is_said_where_nothing_is_wrong(logged, way):
@@ -258,6 +281,51 @@ def test_a_users_transformer_is_asked_whether_it_learnt(logged):
         train, test, y_train, y_test = train_test_split(cls().fit_transform(X), y, random_state=0)
         GaussianNB().fit(train, y_train).score(test, y_test)
         assert len(findings("preprocessing")) == count
+
+
+def test_data_that_the_call_computes_has_no_name(logged):
+    scaler = StandardScaler().fit(X)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    GaussianNB().fit(scaler.transform(X_train), y_train).score(scaler.transform(X_test), y_test)
+    (found,) = findings("preprocessing")
+    assert "which includes all 143 rows of the evaluation data: fit it" in found
+
+
+def test_a_search_over_features_selected_with_all_answers(logged):
+    scaled = StandardScaler().fit_transform(X)
+    chosen = SelectKBest(k=5).fit_transform(scaled, y)
+    GridSearchCV(GaussianNB(), {"var_smoothing": [1e-9, 1e-8]}).fit(chosen, y)
+    assert findings("preprocessing") == [
+        "SelectKBest was fitted on scaled (569 rows), which includes the test rows of each fold of chosen, with their "
+        "targets: put it into a pipeline, and it is fitted in each fold"
+    ]
+
+
+def test_cross_validation_of_data_that_was_scaled_with_its_test_rows(logged):
+    X_scaled = StandardScaler().fit_transform(X)
+    cross_val_score(GaussianNB(), X_scaled, y, cv=3)
+    assert autotrack.get_run("latest").tags["preprocessing"] == "StandardScaler"
+    assert "preprocessing.json" in autotrack.get_run("latest").artifacts
+    assert findings("preprocessing") == [
+        "StandardScaler was fitted on X (569 rows), which includes the test rows of each fold of X_scaled: put it into "
+        "a pipeline, and it is fitted in each fold"
+    ]
+
+
+def test_folds_of_data_that_a_transformer_was_fitted_on(logged):
+    (integration,) = (i for i in _integrations if i.name == "sklearn")
+    lineage = integration.memory.preparation.lineage
+    scaler = StandardScaler().fit(X)
+    whole, parts = scaler.transform(X), train_test_split(X, y, random_state=0)
+    part, other = scaler.transform(parts[0]), StandardScaler().fit(parts[1]).transform(parts[0])
+    with autotrack.start_run() as run:
+        for name, data in (("whole", whole), ("part", part), ("other", other), ("raw", X), ("unknown", X + 1)):
+            note_folds(integration.memory.session.current_run(), lineage.of(data), name)
+    assert [found.partition("fold of ")[2].partition(":")[0] for found in findings("preprocessing")] == [
+        "part",
+        "whole",
+    ]
+    assert run is not None
 
 
 def test_without_fingerprints_nothing_is_checked(store):

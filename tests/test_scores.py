@@ -125,7 +125,13 @@ def test_label_matrices(seed, n, labels, kind, weighted, empty):
             "f1_score": sk.f1_score(true, predicted, **averaged),
             "log_loss": sk.log_loss(true, proba, sample_weight=weight),
         }
+    area = found.pop("roc_auc")
     assert found == pytest.approx(expected, rel=1e-10, abs=1e-12)
+    if all(len(np.unique(column)) == 2 for column in true.T):  # of others, older versions refuse it
+        expected_area = sk.roc_auc_score(true, proba, average="weighted", sample_weight=weight)
+        assert area == pytest.approx(expected_area, rel=1e-10, abs=1e-12)
+    elif empty and all(len(np.unique(column)) == 2 for column in true.T[1:]):
+        assert 0 <= area <= 1
 
 
 def test_what_is_no_label_matrix_has_no_such_scores():

@@ -9,7 +9,6 @@ from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any, Final
 
-_MISSING: Final = object()
 _MOST_CALLS: Final = 4096
 
 _calls: dict[tuple[int, int], tuple[CodeType, ast.Call | None]] = {}
@@ -19,8 +18,9 @@ _calls: dict[tuple[int, int], tuple[CodeType, ast.Call | None]] = {}
 def argument_name(frame: FrameType | None, name: str, index: int | None, value: Any) -> str | None:
     """The variable's name, or ``None`` where it has none or the source is not at hand.
 
-    A script's own global name for the object wins (as in MLflow), so that a helper ``def evaluate(model, X)`` does not
-    call every test set ``X``; else it is what stands in the call, or in the outer call that handed it to the helper.
+    A script's own global name for the object wins, its oldest (as in MLflow), so that neither a helper
+    ``def evaluate(model, X)`` nor a loop ``for title, X in parts`` calls every test set ``X``; else it is what stands
+    in the call, or in the outer call that handed it to the helper.
 
     Parameters
     ----------
@@ -33,20 +33,8 @@ def argument_name(frame: FrameType | None, name: str, index: int | None, value: 
         return None
     call = _call_at(frame.f_code, frame.f_lasti)
     passed = _name_in(call, name, index) if call is not None else None
-    if passed is not None and _is_global(frame, passed, value):
-        return passed
     names = _global_names(frame, value)
     return names[0] if names else _handed_down(frame, passed)
-
-
-def _is_global(frame: FrameType, name: str, value: Any) -> bool:
-    """Whether modules whose code is running call the object so: looked up in a fraction of the time a search takes."""
-    walk: FrameType | None = frame
-    while walk is not None:
-        if walk.f_code.co_name == "<module>" and walk.f_globals.get(name, _MISSING) is value:
-            return not name.startswith("_")
-        walk = walk.f_back
-    return False
 
 
 def _global_names(frame: FrameType, value: Any) -> list[str]:

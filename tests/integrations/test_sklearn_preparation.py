@@ -277,6 +277,56 @@ def test_a_users_own_transformer_and_one_fitted_elsewhere(logged):
     assert "fitted_on" not in step
 
 
+def test_transformers_without_attributes_or_with_odd_ones(logged):
+    class Slotted(TransformerMixin, BaseEstimator):
+        __slots__ = ("by",)
+
+        def __init__(self, by=1):
+            self.by = by
+
+        def fit(self, X, y=None):
+            return self
+
+        def transform(self, X):
+            return X * self.by
+
+    class Odd(Slotted):
+        def __getattr__(self, name):
+            if name.startswith("_"):
+                raise AttributeError(name)
+            raise KeyError(name)
+
+    class Given(Slotted):
+        def __init__(self, by=1, steps=()):
+            super().__init__(by)
+            self.steps = steps
+
+    data = Slotted(2).fit(X).transform(X)
+    with autotrack.disabled():
+        odd = Odd(3)
+        odd.fit(X)
+    data = odd.transform(data)
+    data = Given(4, steps=[("a", 3), ("b", None, 2), 5]).fit(data).transform(data)
+    MODEL.fit(data, y)
+    assert chain().startswith("Slotted → Odd → ")
+
+
+def test_resampled_rows_name_what_made_them(logged):
+    class Twice(BaseEstimator):
+        def __init__(self, times=2):
+            self.times = times
+
+        def fit_resample(self, X, y):
+            return np.repeat(X, self.times, axis=0), np.repeat(y, self.times)
+
+    X_train, _, y_train, _ = train_test_split(StandardScaler().fit_transform(X), y, random_state=0)
+    X_more, y_more = Twice().fit_resample(X_train, y_train)
+    MODEL.fit(X_more, y_more)
+    assert chain() == "StandardScaler → Twice"
+    assert details()["steps"][-1]["method"] == "fit_resample"
+    assert [step["step"] for step in details()["target"]] == ["train_test_split", "Twice"]
+
+
 def test_inside_disabled_nothing_is_remembered(logged):
     with autotrack.disabled():
         scaled = StandardScaler().fit_transform(X)

@@ -38,6 +38,7 @@ class Sklearn(Integration):
                 "score_samples": "predict",
                 "score": "score",
                 "transform": "transform",
+                "fit_resample": "resample",
             },
             timed=("fit", "fit_transform", "fit_predict", "partial_fit"),
         ),
@@ -102,6 +103,9 @@ class Sklearn(Integration):
 
     def transform(self, call: Call) -> Watching:
         yield from self.after_fit.transform(call, self.memory.preparation.transform(call))
+
+    def resample(self, call: Call) -> Watching:
+        yield from self.memory.preparation.resample(call)
 
     def split(self, call: Call) -> Watching:
         yield from self.memory.preparation.split(call)

@@ -17,6 +17,9 @@ was given, under its own name. Metrics:
   that is where one looks for what a model relies on. The rest is a run of its own, so that importances on several
   data sets do not mix.
 
+What the data went through before is told as for fits, and a transformer that learnt from all the rows before they were
+split into folds is a finding in the run's report.
+
 Nothing is asked of a splitter that could change what it gives: a generator given as ``cv`` is not touched.
 """
 
@@ -38,6 +41,7 @@ from autotrack.integrations.base import Call, Outcome, Watching
 from autotrack.integrations.sklearn import cross_validation_results as results
 from autotrack.integrations.sklearn import estimators, inside, runs
 from autotrack.integrations.sklearn.cross_validation_results import Found
+from autotrack.integrations.sklearn.data_checks import note_folds
 from autotrack.integrations.sklearn.evaluation import FittedRun
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
@@ -81,11 +85,16 @@ class CrossValidations:
         try:
             name = argument_name(call.frame, "X", call.position("X"), call.argument("X")) or "X"
             dataset = self._look_before(run, call, name)
+            prepared = self._memory.preparation.look_at(run, None, call.argument("X"), call.argument("y"), name)
+            if dataset is not None and function in FUNCTIONS:
+                note_folds(run, prepared.made, name)
             run.flush()
             call.trace = Trace(estimator, function)
             outcome = yield None
             call.trace.root.stop()
             later = self._look_after(run, call, outcome, call.trace, name)
+            if prepared.file is not None:
+                later.append(partial(prepared.write, run))
             if outcome.error is None and function == "cross_val_predict":
                 self._remember(run, call, outcome.value, name, dataset)
             elif outcome.error is not None and not is_own:
@@ -112,11 +121,11 @@ class CrossValidations:
             fitted = self._memory.fitted.get(estimator)
             if fitted is not None:
                 run.tags({"model_run_id": fitted.run.run_id})
+        X, y = call.argument("X"), call.argument("y")
         if not self._session.settings.log_datasets:
             return None
-        y = call.argument("y")
         context = "train" if call.wrapped.__name__ in FUNCTIONS else "eval"
-        dataset = run.describe(call.argument("X"), y, name=name, context=context)
+        dataset = run.describe(X, y, name=name, context=context)
         if dataset is not None:
             target = argument_name(call.frame, "y", call.position("y"), y) if y is not None else None
             if target is not None:

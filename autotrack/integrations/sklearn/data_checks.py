@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from autotrack.capture.recorder import RunRecorder
 from autotrack.entities import CHECK, Dataset
+from autotrack.integrations.sklearn.evaluation import UNKNOWN
 from autotrack.integrations.sklearn.lineage import Lineage, Made
 from autotrack.integrations.sklearn.preparation import Split, Step, steps_of
 
@@ -56,7 +57,7 @@ class DataChecks:
         with self._run.attempt("data checks", "check the evaluation data"):
             made = self._lineage.of(X)
             if made is not None and self.made is not None:
-                for message in leaks(self.made, made, data.name):
+                for message in leaks(self.made, made, _called(data)):
                     self._run.note(CHECK, PREPROCESSING, message)
                 if made.within(self.made):
                     if is_test_part(made, self.made):
@@ -79,8 +80,8 @@ class DataChecks:
         if found is None or describe(known, name=train.name, context=train.context).digest != train.digest:
             return None
         return (
-            f"{'' if found.all_seen else 'at least '}{found.count:,} of {found.total:,} rows of {data.name} also stand "
-            f"in {train.name} (the same values in {_all_columns(found.columns)})"
+            f"{'' if found.all_seen else 'at least '}{found.count:,} of {found.total:,} rows of {_called(data)} also "
+            f"stand in {train.name} (the same values in {_all_columns(found.columns)})"
         )
 
 
@@ -106,16 +107,40 @@ def leaks(train: Made, evaluated: Made, name: str) -> list[str]:
             continue
         rows = evaluated.shape[0] if evaluated.shape else None
         which = f"all {rows:,} rows of {name}" if rows is not None else f"the rows of {name}"
-        among = f" ({step.on.shape[0]:,} rows)" if step.on.shape and step.on.shape[0] is not None else ""
         answers = ", with their targets" if step.supervised else ""
         before = (
             " before train_test_split" if any(isinstance(part.by, Split) for part in _since(evaluated, step.on)) else ""
         )
         found.append(
-            f"{step.label} was fitted{before} on {step.name or 'data'}{among}, which includes {which}{answers}: "
+            f"{step.label} was fitted{before} on {_fitted_on(step)}, which includes {which}{answers}: "
             "fit it on the training rows only, or in a pipeline"
         )
     return found
+
+
+def note_folds(run: RunRecorder, made: Made | None, name: str, *, supervised_only: bool = False) -> None:
+    """Gather which transformers saw the test rows of each fold, where data is cross-validated that they were fitted on.
+
+    Parameters
+    ----------
+    made : where the data came from.
+    name : what the script calls it.
+    supervised_only : only those that also saw the target.
+    """
+    if made is None:
+        return
+    with run.attempt("data checks", "check the cross-validated data"):
+        for step in {id(part.by): part.by for part in steps_of(made)}.values():
+            if not isinstance(step, Step) or not step.learns or step.on is None or not made.within(step.on):
+                continue
+            if step.supervised or not supervised_only:
+                answers = ", with their targets" if step.supervised else ""
+                run.note(
+                    CHECK,
+                    PREPROCESSING,
+                    f"{step.label} was fitted on {_fitted_on(step)}, which includes the test rows "
+                    f"of each fold of {name}{answers}: put it into a pipeline, and it is fitted in each fold",
+                )
 
 
 def is_test_part(evaluated: Made, train: Made) -> bool:
@@ -133,9 +158,20 @@ def _since(made: Made, beginning: Made) -> list[Made]:
     return steps
 
 
+def _fitted_on(step: Step) -> str:
+    shape = step.on.shape if step.on is not None else ()
+    rows = f" ({shape[0]:,} rows)" if shape and shape[0] is not None else ""
+    return f"{step.name or 'data'}{rows}"
+
+
+def _called(data: Dataset) -> str:
+    """What to call evaluation data: there is no name where the call computes it, ``score(scaler.transform(X), y)``."""
+    return "the evaluation data" if data.name.startswith(UNKNOWN) else data.name
+
+
 def _all_shared(train: Dataset, data: Dataset) -> str:
     rows = f"all {data.shape[0]:,} rows" if data.shape and data.shape[0] is not None else "all rows"
-    return f"{rows} of {data.name} are among the rows of {train.name} that the model was fitted on"
+    return f"{rows} of {_called(data)} are among the rows of {train.name} that the model was fitted on"
 
 
 def _all_columns(count: int) -> str:

@@ -9,8 +9,8 @@ from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.trace import Trace
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call, Watching
-from autotrack.integrations.sklearn import estimators, leavings, preparation, runs, searches
-from autotrack.integrations.sklearn.data_checks import DataChecks
+from autotrack.integrations.sklearn import estimators, leavings, runs, searches
+from autotrack.integrations.sklearn.data_checks import DataChecks, note_folds
 from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name, target_of
 from autotrack.integrations.sklearn.memory import Memory
 from autotrack.integrations.sklearn.predictions import Origin
@@ -44,7 +44,9 @@ class Fits:
         underway: Underway | None = None
         try:
             params, dataset = self._look_before(run, call, name, earlier)
-            prepared = self._memory.preparation.look_at(run, call, name)
+            prepared = self._memory.preparation.look_at(run, estimator, data_of(call), target_of(call), name)
+            if estimators.is_search(estimator) and self._session.settings.log_datasets:
+                note_folds(run, prepared.made, name, supervised_only=True)
             run.flush()
             call.trace = Trace(estimator)
             call.trace.search = underway = searches.begin(estimator, self._session.settings)
@@ -54,7 +56,7 @@ class Fits:
                 underway.close()
             later = leavings.look_after(run, call, outcome, params, dataset)
             if prepared.file is not None:
-                later.append(lambda: run.artifact(preparation.FILE, prepared.file or b""))
+                later.append(lambda: prepared.write(run))
             self._warm.remember(call, run, is_own, dataset)
             if outcome.error is not None:
                 self._memory.link(estimator, None)
@@ -64,7 +66,7 @@ class Fits:
                 fitted = FittedRun(run, data_of(call), name, dataset)
                 fitted.checks = DataChecks(run, self._memory.preparation.lineage, data_of(call), prepared.made, dataset)
                 self._memory.link(estimator, fitted)
-                self._memory.preparation.fitted_with_run(call, outcome.value)
+                self._memory.preparation.fitted_with_run(call, run, prepared.made, name, outcome.value)
             if is_own:
                 run.end_by(outcome.error)
             else:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+import numpy as np
 
 from autotrack.capture.names import argument_name
 from autotrack.capture.recorder import Links, RunRecorder, text
@@ -28,15 +30,20 @@ _LONGEST_LABEL: Final = 250
 
 _LEARN_NO_VALUES: Final = frozenset(
     {
+        "AdditiveChi2Sampler",
         "CountVectorizer",
         "DictVectorizer",
+        "GaussianRandomProjection",
         "LabelBinarizer",
         "LabelEncoder",
         "MissingIndicator",
         "MultiLabelBinarizer",
         "OneHotEncoder",
         "OrdinalEncoder",
+        "PolynomialCountSketch",
         "PolynomialFeatures",
+        "SkewedChi2Sampler",
+        "SparseRandomProjection",
     }
 )
 """Classes of scikit-learn that learn which columns and values there are, and nothing of how they are distributed."""
@@ -57,7 +64,7 @@ class Step:
     run_id : of the run that the fit made, empty where it made none.
     """
 
-    __slots__ = ("cls", "label", "learns", "name", "on", "params", "run_id", "supervised")
+    __slots__ = ("cls", "label", "learns", "mark", "name", "on", "params", "run_id", "supervised")
 
     def __init__(
         self,
@@ -77,6 +84,7 @@ class Step:
         self.supervised = supervised
         self.run_id = run_id
         self.learns = on is not None and learns(estimator)
+        self.mark = _weakly(learnt(estimator))
 
 
 class Split:
@@ -120,7 +128,11 @@ class Prepared:
 
     def __init__(self) -> None:
         self.made: Made | None = None
-        self.file: bytes | None = None
+        self.file: dict[str, Any] | None = None
+
+    def write(self, run: RunRecorder) -> None:
+        """Write the file; that takes longer than finding out what it says."""
+        run.artifact(FILE, json.dumps(self.file, indent=2).encode())
 
 
 class Preparation:
@@ -163,6 +175,20 @@ class Preparation:
         X = call.args[0] if call.args else data_of(call)
         self._transformed(X, self.lineage.of(X), self._step(call.instance), "transform", outcome.value)
 
+    def resample(self, call: Call) -> Watching:
+        """``fit_resample``, as imbalanced-learn has it: other rows come out than went in."""
+        estimator, X = call.instance, data_of(call)
+        on = self.lineage.source(X, input_name(call) or "")
+        params = printed_params(estimator)
+        outcome = yield None
+        results = outcome.value
+        if outcome.error is not None or not isinstance(results, tuple) or len(results) < 2:
+            return
+        step = Step(estimator, on, on.name, params)
+        y_before = self.lineage.of(call.argument("y"))
+        for before, result in ((on, results[0]), (y_before, results[1])):
+            self.lineage.put(result, Made(before, step, "fit_resample", shape_of(result)), X)
+
     def split(self, call: Call) -> Watching:
         """``train_test_split``, of whose arrays any number is given."""
         sources = [
@@ -179,38 +205,36 @@ class Preparation:
             of, how = sources[place // 2], "test" if place % 2 else "train"
             self.lineage.put(part, Made(of, split, how, shapes[place], rows=PART), call.args[place // 2])
 
-    def look_at(self, run: RunRecorder, call: Call, name: str) -> Prepared:
+    def look_at(self, run: RunRecorder, estimator: Any, X: Any, y: Any, name: str) -> Prepared:
         """Gather the tags that tell what the training data of a model went through, before it is fitted."""
         found = Prepared()
         with run.attempt("preprocessing", "tell what the training data went through"):
-            X = data_of(call)
             # What the model transforms later was transformed by a model that was fitted on this data.
-            if hasattr(type(call.instance), "transform"):
+            if transforms(estimator):
                 found.made = self.lineage.source(X, name)
             else:
                 found.made = self.lineage.of(X)
-            y = call.argument("y")
             if found.made is not None or y is not None:
                 found.file = _record(run, steps_of(found.made), steps_of(self.lineage.of(y)))
         return found
 
-    def fitted_with_run(self, call: Call, result: Any) -> None:
-        """A model that transforms returned what it made of its training data."""
+    def fitted_with_run(self, call: Call, run: RunRecorder, on: Made | None, name: str, result: Any) -> None:
+        """A model was fitted; of one that transforms is remembered on what, and what it made of it."""
+        if not transforms(call.instance):
+            return
+        step = Step(call.instance, on, name, {}, run_id=run.run_id)
+        self._steps.set(call.instance, step)
         if call.wrapped.__name__ == "fit_transform":
-            X = data_of(call)
-            self._transformed(X, self.lineage.of(X), self._step(call.instance), "fit_transform", result)
+            self._transformed(data_of(call), on, step, "fit_transform", result)
 
     def _step(self, estimator: Any) -> Step:
         """The fit behind what an estimator transforms."""
         step: Step | None = self._steps.get(estimator)
-        fitted = self._fitted.get(estimator)
-        if fitted is not None:
-            if step is None or step.run_id != fitted.run.run_id:
-                on = fitted.checks.made if fitted.checks is not None else None
-                step = Step(estimator, on, fitted.name, {}, run_id=fitted.run.run_id)
-                self._steps.set(estimator, step)
-        elif step is None:  # fitted where nobody looked: loaded, cut out of a pipeline, by partial_fit
-            step = Step(estimator, None, "", printed_params(estimator))
+        if step is None or (step.mark is not None and step.mark() is not learnt(estimator)):
+            # Fitted where nobody looked: loaded, by partial_fit, inside a pipeline.
+            fitted = self._fitted.get(estimator) if step is None else None
+            run_id = fitted.run.run_id if fitted is not None else ""
+            step = Step(estimator, None, "", {} if run_id else printed_params(estimator), run_id=run_id)
             self._steps.set(estimator, step)
         return step
 
@@ -223,7 +247,7 @@ class Preparation:
         self.lineage.put(output, Made(of, step, how, shape, "", rows), X)
 
 
-def _record(run: RunRecorder, steps: list[Made], target: list[Made]) -> bytes | None:
+def _record(run: RunRecorder, steps: list[Made], target: list[Made]) -> dict[str, Any] | None:
     """Gather the tags; gives back what ``preprocessing.json`` holds, where the tags do not say it all."""
     if splits := [str(made.by) for made in steps if isinstance(made.by, Split)]:
         run.tags({SPLIT_TAG: _shortened("; ".join(splits))})
@@ -233,10 +257,15 @@ def _record(run: RunRecorder, steps: list[Made], target: list[Made]) -> bytes | 
         return None
     if chain := " → ".join(made.by.label for made in steps if isinstance(made.by, Step)):
         run.tags({TAG: _shortened(chain)})
-    content = {"version": 1, "steps": [_to_json(made) for made in steps]}
+    content: dict[str, Any] = {"version": 1, "steps": [_to_json(made) for made in steps]}
     if target:
         content["target"] = [_to_json(made) for made in target]
-    return json.dumps(content, indent=2).encode()
+    return content
+
+
+def transforms(estimator: Any) -> bool:
+    """Whether an estimator is of a class that transforms data."""
+    return hasattr(type(estimators.last_step(estimator)), "transform")
 
 
 def steps_of(made: Made | None) -> list[Made]:
@@ -259,26 +288,42 @@ def label(estimator: Any) -> str:
     if not parts:
         if cls != "FunctionTransformer":
             return cls
-        function = getattr(estimator, "func", None)
+        function = vars(estimator).get("func")
         return "passthrough" if function is None else f"{cls}({getattr(function, '__name__', '…')})"
-    if hasattr(estimator, "steps"):
+    if "steps" in vars(estimator):
         return _shortened(" → ".join(label(part) for _, part in parts if not isinstance(part, str)) or cls)
     inner = ", ".join(f"{name}: {part if isinstance(part, str) else label(part)}" for name, part in parts)
     return _shortened(f"{cls}({inner})")
 
 
 def learns(estimator: Any) -> bool:
-    """Whether a fitted transformer holds anything that depends on the values it was fitted on."""
+    """Whether a fitted transformer holds anything that depends on the values it was fitted on.
+
+    What was learnt has a name with an underscore behind it, as scikit-learn has it everywhere.
+    """
     cls, state = type(estimator), getattr(estimator, "__dict__", None)
     if not isinstance(state, dict) or (cls.__module__.startswith("sklearn.") and cls.__name__ in _LEARN_NO_VALUES):
         return False
-    if cls.__name__ == "SimpleImputer" and state.get("strategy") == "constant":
+    if state.get("prefit") is True or (cls.__name__ == "SimpleImputer" and state.get("strategy") == "constant"):
         return False
     parts = _parts(estimator)
     if parts:
         return any(learns(part) for _, part in parts if not isinstance(part, str))
-    params = _own_params(cls)
-    return any(name not in params and name not in _NOTHING_LEARNT and name[:1] != "_" for name in state)
+    return any(name[-1:] == "_" and name[:1] != "_" and name not in _NOTHING_LEARNT for name in state)
+
+
+def learnt(estimator: Any) -> Any:
+    """The first object that a fit left on a transformer or on a part of it: another fit leaves another one."""
+    state = getattr(estimator, "__dict__", None)
+    if isinstance(state, dict):
+        for name, value in state.items():
+            if name[-1:] == "_" and isinstance(value, np.ndarray):
+                return value
+        for _, part in _parts(estimator):
+            found = None if isinstance(part, str) else learnt(part)
+            if found is not None:
+                return found
+    return None
 
 
 def uses_target(estimator: Any) -> bool:
@@ -291,8 +336,9 @@ def uses_target(estimator: Any) -> bool:
 
 def _parts(estimator: Any) -> list[tuple[str, Any]]:
     """Name and estimator of each part of a composed transformer, the fitted ones where they are kept apart."""
+    state = getattr(estimator, "__dict__", {})  # not its __getattr__, which is the user's
     for name in ("transformers_", "transformers", "transformer_list", "steps"):
-        parts = getattr(estimator, name, None)
+        parts = state.get(name)
         if isinstance(parts, list):
             return [
                 (part[0], part[1])
@@ -317,6 +363,10 @@ def _to_json(made: Made) -> dict[str, Any]:
 
 def _shape(shape: tuple[int | None, ...]) -> list[int | None]:
     return [None if length is None else int(length) for length in shape]
+
+
+def _weakly(thing: Any) -> Callable[[], Any] | None:
+    return None if thing is None else weakref.ref(thing)
 
 
 def _size(size: Any) -> int | float | None:
