@@ -171,6 +171,14 @@ def test_a_figure_that_cannot_be_copied_is_noted(model):
     assert "not this one" in note.message
 
 
+def test_a_figure_full_of_points_is_not_drawn_again(model):
+    _, axes = plt.subplots()
+    axes.plot(np.zeros(1_500_000), np.zeros(1_500_000))
+    RocCurveDisplay.from_estimator(model, test_X, test_y, ax=axes)
+    assert pictures() == []
+    assert [note.subject for note in autotrack.get_run("latest").notes] == ["RocCurveDisplay"]
+
+
 def test_a_display_of_an_estimator_or_array_without_a_run_is_noted(model):
     with autotrack.disabled():
         other = DecisionTreeClassifier().fit(X, y)

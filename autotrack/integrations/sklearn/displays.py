@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from autotrack.capture.names import argument_name
+from autotrack.entities import SKIPPED
 from autotrack.integrations.base import Call, Method, Watching
 from autotrack.integrations.sklearn.evaluation import FittedRun, given
 from autotrack.integrations.sklearn.memory import Memory
@@ -34,6 +35,9 @@ _CLASSES: Final = (
 _OBSERVERS: Final[Mapping[str, str]] = MappingProxyType(
     {"from_estimator": "display", "from_predictions": "display", "plot": "plotted"}
 )
+
+_MOST_BYTES: Final = 16 << 20
+"""A figure that holds more than this (a user's million points beside the display's own) is not drawn again."""
 
 TARGETS: Final = tuple(Method(module, cls, _OBSERVERS) for module, cls in _CLASSES)
 
@@ -95,12 +99,16 @@ def _draw(origin: Origin, display: Any) -> None:
     dataset = f"{origin.dataset}-part" if origin.part else origin.dataset
     key = fitted.key(name, dataset, "part display" if origin.part else "display")
     with fitted.run.attempt(name, f"draw a copy of the figure of {name}"):
-        fitted.run.artifact(f"{key}.png", png_of(figure))
+        png = png_of(figure)
+        if png is None:
+            fitted.run.note(SKIPPED, name, f"the figure holds over {_MOST_BYTES >> 20} MB, which take long to draw")
+        else:
+            fitted.run.artifact(f"{key}.png", png)
     fitted.run.flush()
 
 
-def png_of(figure: Any) -> bytes:
-    """What the figure shows, drawn on a copy of it.
+def png_of(figure: Any) -> bytes | None:
+    """What the figure shows, drawn on a copy of it; ``None`` where it is too large to be drawn while the user waits.
 
     Raises
     ------
@@ -125,6 +133,8 @@ def png_of(figure: Any) -> bytes:
         figure = figure.figure
     copied, drawn = io.BytesIO(), io.BytesIO()
     Copier(copied).dump(figure)
+    if copied.tell() > _MOST_BYTES:
+        return None
     canvas: Any = FigureCanvasAgg(pickle.loads(copied.getvalue()))
     canvas.print_png(drawn)
     return drawn.getvalue()

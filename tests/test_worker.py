@@ -1,0 +1,44 @@
+"""The background thread does what waits for a while: by itself, or at once where somebody waits for it."""
+
+from __future__ import annotations
+
+import threading
+
+from autotrack.capture.worker import Worker
+
+
+def test_a_delayed_task_is_done_by_itself_and_after_those_that_are_due():
+    worker, done, order = Worker(), threading.Event(), []
+
+    def last() -> None:
+        order.append("delayed")
+        done.set()
+
+    worker.submit(last, delay=0.05)
+    worker.submit(lambda: order.append("at once"))
+    assert done.wait(30)
+    assert order == ["at once", "delayed"]
+
+
+def test_waiting_for_the_worker_brings_delayed_tasks_forward():
+    worker, order = Worker(), []
+    worker.submit(lambda: order.append(1), delay=3600)
+    worker.submit(lambda: order.append(2), delay=1800)
+    assert worker.drain(30)
+    assert sorted(order) == [1, 2]
+    assert worker.drain(0)
+
+
+def test_tasks_that_delayed_tasks_bring_are_waited_for_too():
+    worker, order = Worker(), []
+    worker.submit(lambda: worker.submit(lambda: order.append("second"), delay=3600), delay=3600)
+    assert worker.drain(30)
+    assert order == ["second"]
+
+
+def test_a_forked_child_begins_without_them():
+    worker, order = Worker(), []
+    worker.submit(lambda: order.append(1), delay=3600)
+    worker.after_fork()
+    assert worker.drain(30)
+    assert order == []
