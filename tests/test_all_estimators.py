@@ -16,10 +16,18 @@ from estimator_instances import NAMES, data, make
 
 import autotrack
 from autotrack.capture.sinks import FolderSink
+from autotrack.integrations.base import Family
 from autotrack.integrations.sklearn import Sklearn
 
 USED_AFTER = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform")
-OBSERVERS = ("fit", "fit_predict", "predict", "score", "metric", "straight_through")
+OBSERVERS = sorted(
+    {
+        observer
+        for target in Sklearn.targets
+        for observer in (target.observers.values() if isinstance(target, Family) else [getattr(target, "observer", "")])
+        if observer
+    }
+)
 
 
 def _content(value: Any) -> bytes:
