@@ -150,7 +150,11 @@ def test_label_matrices(logged, kind):
                 expected = sk.log_loss(label_Y, model.predict_proba(label_X))
             assert scores["log_loss"] == pytest.approx(expected)
             assert scores["score"] == pytest.approx(model.score(label_X, label_Y))
-    assert "roc_auc" not in scores
+        probabilities = model.predict_proba(label_X)
+        assert ("roc_auc" in scores) == (not isinstance(probabilities, list))
+        if "roc_auc" in scores:
+            expected = sk.roc_auc_score(label_Y, probabilities, average="weighted")
+            assert scores["roc_auc"] == pytest.approx(expected)
     assert not skipped(found)
 
 
