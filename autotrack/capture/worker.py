@@ -43,7 +43,8 @@ class Worker:
                     self._later.append((time.monotonic() + delay, task))
                 else:
                     self._tasks.append(task)
-                self._changed.notify_all()
+                if not delay or len(self._later) == 1:  # else it has its next time already
+                    self._changed.notify_all()
                 return
         _do(task)
 

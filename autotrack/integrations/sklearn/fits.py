@@ -72,7 +72,7 @@ class Fits:
             else:
                 run.flush()
             if later:
-                self._session.worker.submit(leavings.one_by_one(run, later))
+                self._session.worker.submit(leavings.one_by_one(run, later), leavings.DELAY)
         finally:
             # Only where the fit was left by a way not foreseen above, such as Ctrl-C in our own part.
             if underway is not None:

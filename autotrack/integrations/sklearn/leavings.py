@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from autotrack.capture.guard import shield
 from autotrack.capture.recorder import RunRecorder
@@ -19,6 +19,9 @@ from autotrack.integrations.sklearn.training import TrainingPass, predict_traini
 from autotrack.integrations.sklearn.underway import Underway
 
 Task = Callable[[], None]
+
+DELAY: Final = 0.25
+"""Seconds until what can wait is done: just after a fit the script goes on, and would share the interpreter."""
 
 
 def look_after(
@@ -69,11 +72,15 @@ def look_after(
             models |= searches.best_model(run, search)
         write_models(run, models, X, taken, dataset)
     pos_label = _positive_label(run, taken, settings.pos_label)
-    plots = TrainingPlots(run, call.instance, X, pos_label) if settings.log_plots else None
-    if taken is None or taken.is_small:
-        _work_out(run, taken, plots, pos_label)
-    else:
-        later.append(lambda: _work_out(run, taken, plots, pos_label))
+    scored = _Scored(run, taken, pos_label)
+    if taken is not None:
+        if taken.is_small:
+            scored.measure()
+        else:
+            later.append(scored.measure)
+    if settings.log_plots:
+        plots = TrainingPlots(run, call.instance, X, pos_label)
+        later.append(lambda: scored.draw(plots))
     return later
 
 
@@ -112,16 +119,25 @@ def _measure(run: RunRecorder, found: unsupervised.Measured) -> list[Task]:
     return [] if later is None else [lambda: run.metrics(later())]
 
 
-def _work_out(run: RunRecorder, taken: TrainingPass | None, plots: TrainingPlots | None, pos_label: Any) -> None:
-    metrics: dict[str, float] = {}
-    if taken is not None:
-        with run.attempt("training metrics", "work out the training metrics"):
-            metrics = taken.metrics(pos_label)
-            run.metrics(metrics)
-            run.tags(taken.tags(pos_label))
-    if plots is not None:
-        with run.attempt("training plots", "write the training plots"):
-            plots.write(taken, metrics)
+class _Scored:
+    """Predictions already taken, and what is worked out from them: metrics first, then plots that name them."""
+
+    def __init__(self, run: RunRecorder, taken: TrainingPass | None, pos_label: Any) -> None:
+        self._run = run
+        self._taken = taken
+        self._pos_label = pos_label
+        self._metrics: dict[str, float] = {}
+
+    def measure(self) -> None:
+        if self._taken is not None:
+            with self._run.attempt("training metrics", "work out the training metrics"):
+                self._metrics = self._taken.metrics(self._pos_label)
+                self._run.metrics(self._metrics)
+                self._run.tags(self._taken.tags(self._pos_label))
+
+    def draw(self, plots: TrainingPlots) -> None:
+        with self._run.attempt("training plots", "write the training plots"):
+            plots.write(self._taken, self._metrics)
 
 
 def _write_trace(run: RunRecorder, trace: Trace) -> None:
