@@ -17,11 +17,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from autotrack.events import FORMAT_VERSION, Entry, Event, from_json, to_json
 
@@ -243,9 +243,8 @@ def own_identity() -> Identity:
     return Identity(_host(), pid, _process_start(pid), _boot_id())
 
 
-def _dumps(data: Mapping[str, Any]) -> str:
-    # Surrogates are legal in Python strings and file names; escaping them keeps the line valid UTF-8.
-    return json.dumps(data, separators=(",", ":"), allow_nan=False)
+# Surrogates are legal in Python strings and file names; escaping them keeps the line valid UTF-8.
+_dumps: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def _parse_header(line: bytes) -> Header:

@@ -16,6 +16,8 @@ from sklearn.base import BaseEstimator
 from sklearn.calibration import calibration_curve
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
+from sklearn.inspection import partial_dependence
 from sklearn.linear_model import Ridge
 from sklearn.metrics import accuracy_score as renamed
 from sklearn.metrics import check_scoring, get_scorer, make_scorer, mean_squared_error, r2_score
@@ -186,6 +188,17 @@ def test_clusters_are_scored_as_predictions(logged):
     value = skm.silhouette_score(test_X, labels)
     other = clustering.adjusted_rand_score(test_y, labels)
     assert after(latest()) == {"silhouette_score_test_X": value, "adjusted_rand_score_test_X": other}
+
+
+def test_a_projection_counts_where_there_is_no_prediction(logged):
+    projected = PCA(2).fit(X).transform(test_X)
+    own = skm.silhouette_score(projected, test_y)
+    clusters = KMeans(3, n_init=1, random_state=0).fit(projected)
+    skm.silhouette_score(projected, clusters.predict(projected))
+    autotrack.flush()
+    assert after(autotrack.get_run("PCA"))["silhouette_score_test_X"] == own
+    assert "silhouette_score_projected" in autotrack.get_run("KMeans").metrics
+    assert [data.name for data in autotrack.get_run("PCA").datasets] == ["X", "test_X"]
 
 
 def test_the_name_of_data_comes_from_where_a_helper_got_it(logged):
@@ -361,6 +374,8 @@ def test_curves_become_files_and_plots_and_their_area_is_known(logged):
              ("roc_curve", "precision_recall_curve")]  # fmt: skip
     assert plots[0]["roc_curve_test_X"]["series"][0]["auc"] == pytest.approx(area)
     assert plots[1]["precision_recall_curve_test_X"]["kind"] == "precision_recall_curve"
+    [line] = plots[1]["precision_recall_curve_test_X"]["series"]
+    assert line["prevalence"] == pytest.approx((test_y == 2).mean())
 
 
 def test_a_calibration_curve_is_kept_like_other_curves(logged):
@@ -449,3 +464,29 @@ def test_metrics_that_raise_are_the_users_and_leave_nothing(predicted):
     run = latest()
     assert after(run) == {}
     assert not run.notes
+
+
+def test_what_partial_dependence_predicts_is_nobodys_test_data(model):
+    partial_dependence(model, test_X, [0], grid_resolution=3)
+    assert [data.name for data in latest().datasets] == ["X"]
+
+
+def test_what_is_written_later_is_there_when_the_script_has_ended(script, tmp_path):
+    script(
+        """
+        import autotrack
+        from sklearn.datasets import load_iris
+        from sklearn.metrics import accuracy_score, confusion_matrix
+        from sklearn.naive_bayes import GaussianNB
+
+        autotrack.autolog()
+        X, y = load_iris(return_X_y=True)
+        test_X, test_y = X[::3], y[::3]
+        predicted = GaussianNB().fit(X, y).predict(test_X)
+        accuracy_score(test_y, predicted)
+        confusion_matrix(test_y, predicted)
+        """
+    )
+    run = autotrack.get_run("latest", store=tmp_path / ".autotrack")
+    assert calls(run) == {"accuracy_score_test_X": "accuracy_score(y_true=test_y, y_pred=predicted)"}
+    assert {"metrics/confusion_matrix_test_X.json", "plots/confusion_matrix_test_X.json"} <= set(run.artifacts)

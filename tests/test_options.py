@@ -251,3 +251,20 @@ def test_silent(
     assert capfd.readouterr() == ("and mine\n", "")
     assert [note.subject for note in run.notes if note.kind == "skipped"] == ["model"]
     assert run.status == "FINISHED"
+
+
+@pytest.mark.parametrize("pos_label", [1, "1"])
+def test_pos_label_names_a_class_by_value_or_by_its_text(fit, pos_label):
+    run = fit(LogisticRegression(), [2, 1, 1, 2, 1, 2], pos_label=pos_label)
+    with autotrack.disabled():
+        predicted = run.model().predict(X)
+        expected = f1_score([2, 1, 1, 2, 1, 2], predicted, pos_label=1)
+    assert run.metrics["training_f1_score"] == pytest.approx(expected, abs=1e-12)
+    assert run.tags["positive_class"] == "1"
+
+
+def test_a_pos_label_that_is_no_class_is_told(fit):
+    run = fit(LogisticRegression(), classes, pos_label="perhaps")
+    assert "training_f1_score" not in run.metrics
+    (note,) = run.capture_report.skipped
+    assert note.message == "pos_label='perhaps' is no class of the target ('no', 'yes')"

@@ -35,7 +35,7 @@ def test_every_run_of_many_threads_has_its_own_params_metrics_and_model(tmp_path
                     "r2_score_held": r2_score(wanted, predicted),
                     "mean_squared_error_held": mean_squared_error(wanted, predicted.copy()),
                     "Ridge_score_held": model.score(held, wanted),
-                    "max_error_held": -get_scorer("neg_max_error")(model, held, wanted),
+                    "median_absolute_error_held": -get_scorer("neg_median_absolute_error")(model, held, wanted),
                     "coefficient": float(model.coef_[0]),
                 }
         except BaseException as error:

@@ -138,6 +138,8 @@ def observing_inner(switch: Switch, observer: Observer, inner: Callable[..., Any
         # The frame that called is the decorator's.
         return _observe(observer, Call(inner, None, args, kwargs, names, sys._getframe(1).f_back), False)
 
+    # scikit-learn's decorator asks for it at each call.
+    call.__signature__ = inspect.signature(inner)  # type: ignore[attr-defined]
     return call
 
 

@@ -15,6 +15,7 @@ _FEW: Final = 10
 _PATIENCE: Final = 1.0
 """Without being asked for, a bar is drawn for so many parts or more, and once they have taken so many seconds."""
 
+_COLUMNS: Final = 80
 _FORMAT: Final = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} fits [{elapsed}<{remaining}{postfix}]"
 
 
@@ -61,20 +62,26 @@ class Bar:
             if self._closed or (self._drawn is None and not self._is_worth_it(done)):
                 return
             if self._drawn is None:
+                # With a delay it does not draw itself before it is told how much is done already.
                 self._drawn = _tqdm()(
-                    total=self._total, initial=0, leave=False, file=sys.stderr, bar_format=_FORMAT, dynamic_ncols=True,
+                    total=self._total,
                     desc=self._label,
-                )  # fmt: skip
+                    leave=False,
+                    file=sys.stderr,
+                    bar_format=_FORMAT,
+                    miniters=1,
+                    delay=1e-9,
+                    **_width(),
+                )
                 self._drawn.start_t -= time.monotonic() - self._began
             bar = self._drawn
+            changed = bar.n == 0 or bar.total != self._total
             bar.total = self._total
             if bar.desc != self._label:
                 bar.set_description_str(self._label, refresh=False)
             if self._best is not None:
                 bar.set_postfix_str(f"best {self._best:.4g}", refresh=False)
-            first = bar.n == 0
-            bar.update(max(0, done - bar.n))
-            if first:
+            if not bar.update(max(0, done - bar.n)) and changed:
                 bar.refresh()
 
     def close(self) -> None:
@@ -105,6 +112,15 @@ def _is_notebook() -> bool:
     interactive = sys.modules.get("IPython")
     shell = interactive.get_ipython() if interactive is not None and hasattr(interactive, "get_ipython") else None
     return hasattr(shell, "kernel")
+
+
+def _width() -> dict[str, Any]:
+    """tqdm asks the terminal again each time, and draws nothing where that says that it has no columns."""
+    try:
+        known = os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (AttributeError, ValueError, OSError):
+        known = False
+    return {"dynamic_ncols": True} if known else {"ncols": _COLUMNS}
 
 
 @lru_cache(maxsize=1)

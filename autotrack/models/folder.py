@@ -142,7 +142,7 @@ def _write(
         created=_utc(created),
         estimator_class=_class_name(model),
         sklearn_version=str(getattr(sys.modules.get("sklearn"), "__version__", "")),
-        predicts=hasattr(model, "predict"),
+        predicts=_predicts(model),
         size=model_size,
         local_modules=requirements.local_modules,
         signature=signature,
@@ -276,6 +276,13 @@ def _make_folder(path: str) -> None:
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.mkdir(path)
+
+
+def _predicts(model: Any) -> bool:
+    try:
+        return hasattr(model, "predict")
+    except Exception:  # noqa: BLE001 - a ``__getattr__`` of the user's may raise anything for what is not there
+        return False
 
 
 def _class_name(model: Any) -> str:

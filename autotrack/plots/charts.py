@@ -65,13 +65,21 @@ def calibration_curve(canvas: Canvas, plot: Plot) -> None:
     if not any(line["x"] for line in plot["series"]):
         canvas.nothing(canvas.axes(plot, xlabel="mean predicted probability", ylabel="fraction of positives"))
         return
-    ax, below = canvas.figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1]})
+    counted = any("counts" in line for line in plot["series"])
+    if counted:
+        ax, below = canvas.figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1]})
+    else:
+        canvas.fit(5.2, 5.2)
+        ax = below = canvas.figure.add_subplot()
     positive = plot.get("positive")
     canvas.dress(
         ax, ylabel=f"fraction of positives ({shown(positive)})" if positive is not None else "fraction of positives"
     )
     canvas.title(ax, plot)
-    canvas.dress(below, xlabel="mean predicted probability", ylabel="samples", grid="y")
+    if counted:
+        canvas.dress(below, ylabel="samples", grid="y")
+        below.yaxis.set_major_locator(ticks(3, whole=True))
+    below.set_xlabel("mean predicted probability", fontsize=10, color=INK)
     (ideal,) = ax.plot([0, 1], [0, 1], color=GREY, linestyle=(0, (4, 3)), linewidth=1)
     handles, labels = [], _legend_texts(plot | {"positive": None}, ("Brier score", "brier_score"))
     bins = int(plot.get("bins", 10))
@@ -80,12 +88,11 @@ def calibration_curve(canvas: Canvas, plot: Plot) -> None:
         style = line_style(place)
         (drawn,) = ax.plot(x, y, marker="o", markersize=4.5, **style, clip_on=False, zorder=3)
         handles.append(drawn)
-        if len(line.get("counts", ())) == len(x):
+        if counted and len(line.get("counts", ())) == len(x):
             # Bins are closed on the right, as scikit-learn has them.
             places = (np.clip(np.ceil(x * bins), 1, bins) - 0.5) / bins
             below.bar(places, floats(line["counts"]), width=0.9 / bins, color=style["color"], alpha=0.75)
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    below.yaxis.set_major_locator(ticks(3, whole=True))
     canvas.legend(ax, [*handles, ideal], [*labels, "perfectly calibrated"], "upper left")
 
 

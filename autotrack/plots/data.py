@@ -12,11 +12,13 @@ are whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-from autotrack.events import number_to_json
+from autotrack.plots import parts
 from autotrack.plots.files import Plot
+from autotrack.plots.parts import Series as Series
+from autotrack.plots.parts import is_spaced_as_powers as is_spaced_as_powers
+from autotrack.plots.parts import label as label
 
 CLASSES: Final = 20
 """So many classes get a curve of their own, the most frequent ones."""
@@ -27,27 +29,7 @@ MATRIX_CLASSES: Final = 30
 FEATURES: Final = 30
 """So many features are kept of more, the most important ones."""
 
-_NAME: Final = 200
 OTHER: Final = "(other)"
-
-
-@dataclass(slots=True)
-class Series:
-    """One line of a plot.
-
-    Parameters
-    ----------
-    name : for the legend; empty where the plot has one line only.
-    x, y : arrays of one length.
-    std : half the height of a band around y, or None.
-    facts : numbers that the legend tells, such as ``auc``.
-    """
-
-    name: str
-    x: Any
-    y: Any
-    std: Any = None
-    facts: Mapping[str, float] = field(default_factory=dict)
 
 
 def confusion_matrix(
@@ -78,9 +60,9 @@ def confusion_matrix(
         np.add.at(small, (group[:, None], group[None, :]), matrix)
         matrix = small
         names = [names[place] for place in frequent] + [OTHER]
-        note = _joined(note, f"the {MATRIX_CLASSES} most frequent of {n} classes, the others together")
+        note = parts.joined(note, f"the {MATRIX_CLASSES} most frequent of {n} classes, the others together")
     rows = matrix.tolist() if matrix.dtype.kind in "iu" else [points.rounded(row) for row in matrix]
-    return _plot("confusion_matrix", title, subtitle, note, labels=names, counts=rows)
+    return parts.plot("confusion_matrix", title, subtitle, note, labels=names, counts=rows)
 
 
 def roc_curve(
@@ -99,8 +81,8 @@ def roc_curve(
     def area(x: Any, y: Any) -> float:
         return float(np.sum(np.diff(x) * (y[1:] + y[:-1])) / 2)
 
-    found = _rates(series, "auc", area, steps=False)
-    return _plot("roc_curve", title, subtitle, note, positive=_known(positive), series=found)
+    found = parts.rates(series, "auc", area, steps=False)
+    return parts.plot("roc_curve", title, subtitle, note, positive=parts.known(positive), series=found)
 
 
 def precision_recall_curve(
@@ -129,14 +111,14 @@ def precision_recall_curve(
     def area(x: Any, y: Any) -> float:
         return float(-np.sum(np.diff(x) * y[:-1]))
 
-    found = _rates([falling(line) for line in series], "average_precision", area, steps=True)
-    return _plot("precision_recall_curve", title, subtitle, note, positive=_known(positive), series=found)
+    found = parts.rates([falling(line) for line in series], "average_precision", area, steps=True)
+    return parts.plot("precision_recall_curve", title, subtitle, note, positive=parts.known(positive), series=found)
 
 
 def calibration_curve(
     predicted: Any,
     observed: Any,
-    counts: Any,
+    counts: Any = None,
     *,
     bins: int = 10,
     positive: Any = None,
@@ -151,7 +133,7 @@ def calibration_curve(
     ----------
     predicted : mean predicted probability of each bin.
     observed : fraction of positives in each bin.
-    counts : samples in each bin.
+    counts : samples in each bin, or None.
     bins : of how many bins of equal width.
     positive : the class that counts as positive.
     brier : Brier score.
@@ -160,15 +142,18 @@ def calibration_curve(
 
     facts = {} if brier is None else {"brier_score": brier}
     line = {"name": "", "x": points.rounded(predicted), "y": points.rounded(observed), **facts}
-    line["counts"] = points.rounded(counts)
-    return _plot("calibration_curve", title, subtitle, note, positive=_known(positive), bins=bins, series=[line])
+    if counts is not None:
+        line["counts"] = points.rounded(counts)
+    return parts.plot(
+        "calibration_curve", title, subtitle, note, positive=parts.known(positive), bins=bins, series=[line]
+    )
 
 
 def residuals(
     predicted: Any, residual: Any, *, title: str = "Residuals", subtitle: str = "", note: str = "", unit: str = ""
 ) -> Plot:
     """Actual minus predicted value (y) over the predicted one (x), a point per sample."""
-    return _cloud("residuals", predicted, residual, title, subtitle, note, unit=unit)
+    return parts.cloud("residuals", predicted, residual, title, subtitle, note, unit=unit)
 
 
 def predicted_vs_actual(
@@ -182,7 +167,9 @@ def predicted_vs_actual(
     unit: str = "",
 ) -> Plot:
     """Predicted (y) over actual value (x), a point per sample. Facts: such as ``r2_score``."""
-    return _cloud("predicted_vs_actual", actual, predicted, title, subtitle, note, unit=unit, facts=_facts(facts))
+    return parts.cloud(
+        "predicted_vs_actual", actual, predicted, title, subtitle, note, unit=unit, facts=parts.facts(facts)
+    )
 
 
 def feature_importances(
@@ -213,10 +200,10 @@ def feature_importances(
     n = max(len(array), of or 0)
     order = np.argsort(-np.abs(array), kind="stable")[:FEATURES]  # NaN comes last
     if n > FEATURES:
-        note = _joined(note, f"the {FEATURES} largest of {n:,}")
+        note = parts.joined(note, f"the {FEATURES} largest of {n:,}")
     spread = None if std is None else points.rounded(np.asarray(std, dtype=np.float64).ravel()[order])
     kept = [label(names[place]) for place in order.tolist()]
-    return _plot(
+    return parts.plot(
         "feature_importances", title, subtitle, note,
         importance=importance, names=kept, values=points.rounded(array[order]), std=spread, of=n,
     )  # fmt: skip
@@ -232,7 +219,7 @@ def learning_curve(
     note: str = "",
 ) -> Plot:
     """Score (y) over the number of training samples (x): a series each for training and validation, with std bands."""
-    return _lines("learning_curve", series, title, subtitle, note, xlabel, ylabel)
+    return parts.lines("learning_curve", series, title, subtitle, note, xlabel, ylabel)
 
 
 def validation_curve(
@@ -253,7 +240,7 @@ def validation_curve(
     param : the param's name.
     log : whether the axis of x is logarithmic; ``None`` for where the values are spaced so.
     """
-    return _lines("validation_curve", series, title, subtitle, note, param, ylabel, log)
+    return parts.lines("validation_curve", series, title, subtitle, note, param, ylabel, log)
 
 
 def iterations(
@@ -266,7 +253,7 @@ def iterations(
     note: str = "",
 ) -> Plot:
     """A metric (y) over the iterations of one fit (x), such as a loss curve."""
-    return _lines("iterations", series, title, subtitle, note, xlabel, ylabel)
+    return parts.lines("iterations", series, title, subtitle, note, xlabel, ylabel)
 
 
 def lines(
@@ -280,7 +267,7 @@ def lines(
     note: str = "",
 ) -> Plot:
     """Any lines."""
-    return _lines("lines", series, title, subtitle, note, xlabel, ylabel, log)
+    return parts.lines("lines", series, title, subtitle, note, xlabel, ylabel, log)
 
 
 def bars(
@@ -298,10 +285,10 @@ def bars(
 
     kept = [label(name) for name in names[: points.MOST]]
     if len(names) > points.MOST:
-        note = _joined(note, f"the first {points.MOST:,} of {len(names):,}")
+        note = parts.joined(note, f"the first {points.MOST:,} of {len(names):,}")
     spread = None if std is None else points.rounded(std)[: points.MOST]
     values = points.rounded(values)[: points.MOST]
-    return _plot("bars", title, subtitle, note, xlabel=xlabel, names=kept, values=values, std=spread)
+    return parts.plot("bars", title, subtitle, note, xlabel=xlabel, names=kept, values=values, std=spread)
 
 
 def heat_map(
@@ -339,7 +326,7 @@ def heat_map(
         raise ValueError(f"a heat map has at most {points.MOST:,} cells, not {matrix.size:,}")
     cells = points.rounded(matrix)
     width = len(columns)
-    return _plot(
+    return parts.plot(
         "heat_map", title, subtitle, note,
         xlabel=xlabel, ylabel=ylabel, value_name=value,
         columns=[label(item) for item in columns], rows=[label(item) for item in rows],
@@ -371,125 +358,7 @@ def scatter(
     log_x, log_y : whether the axis is logarithmic; ``None`` for where the numbers are spaced so.
     """
     log_x, log_y = (is_spaced_as_powers(at) if log is None else log for at, log in ((x, log_x), (y, log_y)))
-    return _cloud(
+    return parts.cloud(
         "scatter", x, y, title, subtitle, note, values,
         xlabel=xlabel, ylabel=ylabel, value_name=value, log_x=log_x, log_y=log_y,
     )  # fmt: skip
-
-
-def label(value: Any) -> str:
-    """A class, feature or param value as the text that stands for it."""
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return text if len(text) <= _NAME else text[: _NAME - 1] + "…"
-
-
-def is_spaced_as_powers(values: Any) -> bool:
-    """Whether numbers lie more evenly on a logarithmic axis: all positive, over two decades or more."""
-    import numpy as np
-
-    try:
-        array = np.unique(np.asarray(values, dtype=np.float64))
-    except (TypeError, ValueError):
-        return False
-    array = array[np.isfinite(array)]
-    if len(array) < 3 or array[0] <= 0 or array[-1] / array[0] < 100:
-        return False
-    return bool(np.median(array) < (array[0] + array[-1]) / 4)
-
-
-def _rates(series: Sequence[Series], fact: str, area: Any, *, steps: bool) -> list[dict[str, Any]]:
-    import numpy as np
-
-    from autotrack.plots import points
-
-    limit = points.share(len(series))
-    found = []
-    for line in series:
-        x, y = np.asarray(line.x, dtype=np.float64), np.asarray(line.y, dtype=np.float64)
-        facts = _facts(line.facts)
-        if fact not in facts:
-            facts |= _facts({fact: area(x, y)})
-        needed = points.corners(x, y, steps=steps)
-        x, y = x[needed], y[needed]
-        kept = points.thinned(x, y, limit)
-        x, y = x[kept], y[kept]
-        known = bool(np.isfinite(x).all() and np.isfinite(y).all())
-        write = points.rates if known else points.rounded
-        found.append({"name": label(line.name), "x": write(x), "y": write(y), **facts})
-    return found
-
-
-def _lines(
-    kind: str,
-    series: Sequence[Series],
-    title: str,
-    subtitle: str,
-    note: str,
-    xlabel: str,
-    ylabel: str,
-    log: bool | None = False,
-) -> Plot:
-    import numpy as np
-
-    from autotrack.plots import points
-
-    limit = points.share(len(series))
-    found: list[dict[str, Any]] = []
-    if log is None:
-        log = any(is_spaced_as_powers(line.x) for line in series)
-    for line in series:
-        y = np.asarray(line.y, dtype=np.float64).ravel()
-        x = np.asarray(line.x).ravel()
-        is_number = x.dtype.kind in "iufb"
-        kept = points.thinned(x.astype(np.float64) if is_number else np.arange(len(y), dtype=np.float64), y, limit)
-        x = x[kept]
-        if x.dtype.kind in "iu":
-            places = x.tolist()
-        elif is_number:
-            places = [points.significant(value) for value in x.tolist()]
-        else:
-            places = [label(value) for value in x.tolist()]
-        entry: dict[str, Any] = {"name": label(line.name), "x": places, "y": points.rounded(y[kept])}
-        if line.std is not None:
-            entry["std"] = points.rounded(np.asarray(line.std, dtype=np.float64).ravel()[kept])
-        found.append(entry | _facts(line.facts))
-    return _plot(kind, title, subtitle, note, xlabel=xlabel, ylabel=ylabel, log=bool(log), series=found)
-
-
-def _cloud(kind: str, x: Any, y: Any, title: str, subtitle: str, note: str, values: Any = None, **rest: Any) -> Plot:
-    import numpy as np
-
-    from autotrack.plots import points
-
-    x, y = np.asarray(x, dtype=np.float64).ravel(), np.asarray(y, dtype=np.float64).ravel()
-    n = len(x)
-    colours = None if values is None else np.asarray(values, dtype=np.float64).ravel()
-    if n > points.MOST:
-        seen = [array for array in (x, y, colours) if array is not None]
-        ends = {int(place) for array in seen for place in (np.argmin(array), np.argmax(array))}
-        kept = points.sampled(n, points.MOST, sorted(ends))
-        x, y = x[kept], y[kept]
-        colours = None if colours is None else colours[kept]
-        note = _joined(note, f"{len(x):,} of {n:,} points")
-    shown = None if colours is None else points.rounded(colours)
-    return _plot(kind, title, subtitle, note, x=points.rounded(x), y=points.rounded(y), values=shown, of=n, **rest)
-
-
-def _plot(kind: str, title: str, subtitle: str, note: str, **rest: Any) -> Plot:
-    plot: Plot = {"kind": kind, "title": title}
-    for key, value in (("subtitle", subtitle), ("note", note), *rest.items()):
-        if value is not None and value != "" and value is not False:
-            plot[key] = value
-    return plot
-
-
-def _facts(facts: Mapping[str, float] | None) -> dict[str, Any]:
-    return {name: number_to_json(float(value)) for name, value in (facts or {}).items()}
-
-
-def _known(value: Any) -> str | None:
-    return None if value is None else label(value)
-
-
-def _joined(note: str, more: str) -> str:
-    return f"{note}; {more}" if note else more

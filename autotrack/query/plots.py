@@ -7,7 +7,8 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from autotrack.errors import AutotrackError, PlotError
-from autotrack.plots.files import Plot, from_json, is_plots
+from autotrack.plots import data
+from autotrack.plots.files import Plot, from_json, is_plots, restored
 from autotrack.query import text
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def find(run: RunView, name: str) -> tuple[str, Plot]:
     """The plot that is meant, with its whole name.
 
     ``"roc_curve"`` is ``roc_curve_X_test`` where that is the only one of held-out data, and ``training_roc_curve``
-    where there is none.
+    where there is none. The name of a metric of several steps, such as ``"loss"``, is a plot of them.
 
     Raises
     ------
@@ -59,6 +60,8 @@ def find(run: RunView, name: str) -> tuple[str, Plot]:
     ]
     if len(meant) == 1:
         return meant[0], plots[meant[0]]
+    if not meant and (history := _history(run, name)) is not None:
+        return name, history
     who = f"run {run.run_id[:12]} ({text.plain(run.name)})"
     if meant:
         raise PlotError(f"{text.plain(name)!r} may be any of these plots of {who}: {_listed(meant)}")
@@ -71,6 +74,17 @@ def find(run: RunView, name: str) -> tuple[str, Plot]:
     raise PlotError(
         "\n".join([f"{who} has no plot {text.plain(name)!r}{hint}", f"It has {_listed(plots)}.", *problems])
     )
+
+
+def _history(run: RunView, key: str) -> Plot | None:
+    """A metric over its steps; ``None`` where there is no such metric, or one value only."""
+    if key not in run.metrics:
+        return None
+    points = run.metric_history(key)
+    if len({point.step for point in points}) < 2:
+        return None
+    line = data.Series("", [point.step for point in points], [point.value for point in points])
+    return restored(data.iterations([line], ylabel=key, xlabel="step", title=key, subtitle=run.name))
 
 
 def nothing(run: RunView, problems: list[str]) -> str:

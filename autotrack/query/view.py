@@ -157,6 +157,7 @@ class RunView:
         Parameters
         ----------
         name : one of `plots`. ``"roc_curve"`` is short for the one of held-out data, else ``"training_roc_curve"``.
+            The name of a metric that has several steps, such as ``"loss"``, draws those.
         size : width and height in inches; what suits the plot when left out.
 
         Raises

@@ -12,7 +12,9 @@ from click.testing import Result
 from matplotlib.figure import Figure
 
 import autotrack
+from autotrack.entities import Metric
 from autotrack.errors import PlotError
+from autotrack.events import MetricsLogged
 from autotrack.plots import data
 from autotrack.plots.data import Series
 from autotrack.plots.files import to_json
@@ -100,6 +102,17 @@ def test_a_short_name_means_held_out_data_first(recorder: Any, look: Callable[[]
     training(recorder, **held_out("roc_curve_X_test", "roc_curve-2_X_valid"))
     with pytest.raises(PlotError, match="may be any of these plots of run abcd.*roc_curve-2_X_valid, roc_curve_X_test"):
         look().plot("roc_curve")
+
+
+def test_a_metric_of_several_steps_is_a_plot_too(recorder: Any, look: Callable[[], autotrack.RunView]) -> None:
+    run_id = recorder.run("abcd", "MLPClassifier", metrics={"loss": 0.9, "once": 1.0})
+    recorder.apply(MetricsLogged(run_id, tuple(Metric("loss", 0.9 / step, step, 0) for step in (1, 2, 3))))
+    plot = look().plot_data("loss")
+    assert plot["series"][0]["x"] == [0, 1, 2, 3]
+    assert plot["series"][0]["y"] == [0.9, 0.9, 0.45, 0.3]
+    assert look().plots == []
+    with pytest.raises(PlotError, match="has no plots"):
+        look().plot("once")
 
 
 def test_a_plot_becomes_a_figure_of_the_size_asked_for(recorder: Any, look: Callable[[], autotrack.RunView]) -> None:

@@ -28,8 +28,10 @@ from sklearn.model_selection import (
     cross_validate,
     learning_curve,
     permutation_test_score,
+    train_test_split,
     validation_curve,
 )
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
@@ -382,3 +384,20 @@ def test_results_and_random_states_are_those_of_the_bare_call(store):
     bare = everything()
     autotrack.autolog(store=store)
     assert everything() == bare
+
+
+def test_a_transformer_that_saw_all_folds_is_a_finding(logged):
+    scaled = StandardScaler().fit_transform(X)
+    cross_val_score(model, scaled, y, cv=3)
+    run = autotrack.get_run("latest")
+    assert run.tags["preprocessing"] == "StandardScaler"
+    (finding,) = run.capture_report.checks
+    assert "StandardScaler was fitted on X (150 rows), which includes the test rows of each fold" in finding.message
+    cross_val_score(make_pipeline(StandardScaler(), model), X, y, cv=3)
+    assert autotrack.get_run("latest").capture_report.checks == ()
+    train, _ = train_test_split(X, random_state=0)
+    scaler = StandardScaler().fit(X[:3].copy())
+    cross_val_predict(model, scaler.transform(train), y[: len(train)], cv=3)
+    assert autotrack.get_run("latest").capture_report.checks == ()
+    inspection.permutation_importance(model.fit(scaled, y), scaled, y)
+    assert autotrack.get_run("latest").capture_report.checks == ()

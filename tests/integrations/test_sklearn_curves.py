@@ -160,6 +160,17 @@ def test_a_class_that_the_data_lacks_has_no_curve():
     assert found["confusion_matrix"]["counts"] == [[2, 0, 0], [0, 2, 0], [0, 0, 0]]
 
 
+def test_classes_in_any_order():
+    X, y = load_iris(return_X_y=True)
+    model = GaussianNB().fit(X, y)
+    order = [2, 0, 1]
+    proba = model.predict_proba(X)[:, order]
+    found = curves.plots(curves.Seen("classifier", y, model.predict(X), proba, None, model.classes_[order]))
+    for line in found["roc_curve"]["series"]:
+        expected = sk.roc_auc_score(y == int(line["name"]), model.predict_proba(X)[:, int(line["name"])])
+        assert line["auc"] == pytest.approx(expected, abs=1e-9)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_probabilities_that_are_no_numbers_cost_their_curves_only(value):
     proba = np.array([[0.6, 0.4], [0.2, 0.8], [value, 0.5]])

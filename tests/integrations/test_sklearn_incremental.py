@@ -7,6 +7,7 @@ import multiprocessing
 import pickle
 import signal
 import threading
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,6 @@ from sklearn.decomposition import IncrementalPCA
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
 from sklearn.metrics import accuracy_score
-from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -50,11 +50,25 @@ class Grumpy(ClassifierMixin, BaseEstimator):
 
 
 class Selfish(Grumpy):
-    """Holds on to itself."""
+    """Comes to hold on to itself."""
 
     def partial_fit(self, X, y, classes=None):
-        self.me_ = [lambda: self]
-        return super().partial_fit(X, y)
+        super().partial_fit(X, y)
+        if self.seen_ > 60:
+            self.me_ = [lambda: self]
+        return self
+
+
+class Anew(BaseEstimator):
+    """Keeps the losses of its last fit only."""
+
+    def __init__(self, warm_start=True):
+        self.warm_start = warm_start
+
+    def fit(self, X, y=None):
+        start = getattr(self, "loss_curve_", [9.0])[-1]
+        self.loss_curve_ = [start - 0.5, start - 1]
+        return self
 
 
 def train(model, n=5):
@@ -195,8 +209,9 @@ def test_the_users_own_estimators_are_not_kept_alive(logged):
     gc.collect()
     autotrack.flush()
     assert latest().model().seen_ == 150
-    train(Selfish())
+    gone = weakref.ref(train(Selfish()))
     gc.collect()
+    assert gone() is None
     autotrack.flush()
     run = latest()
     assert (run.name, run.status, run.models) == ("Selfish", "FINISHED", [])
@@ -325,6 +340,13 @@ def test_inside_an_active_run_the_loop_writes_to_it_and_leaves_its_model(logged)
     assert steps(autotrack.get_run(run.run_id), "rows_seen") == list(range(5))
 
 
+def test_a_run_opened_by_hand_does_not_fail_with_its_loop(logged):
+    model = Grumpy()
+    with autotrack.start_run("mine"), pytest.raises(ArithmeticError):
+        model.partial_fit(X[:3], np.zeros(3))
+    assert (latest().status, latest().tags["fit_error"]) == ("FINISHED", "ArithmeticError: no 2")
+
+
 def test_all_of_the_family(logged):
     frame = pd.DataFrame(X, columns=list("abcd"))
     models = [
@@ -362,6 +384,14 @@ def test_what_only_prepares_makes_no_run(logged):
     for X_batch, _ in batches:
         scaler.partial_fit(X_batch)
     assert count() == 0
+
+
+def test_what_the_batches_went_through_is_told(logged):
+    scaled = StandardScaler().fit_transform(X)
+    SGDClassifier().partial_fit(scaled[:50], y[:50], classes=classes)
+    run = latest()
+    assert run.tags["preprocessing"] == "StandardScaler"
+    assert "preprocessing.json" in run.artifacts
 
 
 def test_inside_a_fit_it_goes_straight_through(logged):
@@ -454,9 +484,10 @@ def test_a_curve_of_warm_starts_has_each_iteration_once(logged):
     for size in (5, 8):
         grows.set_params(n_estimators=size).fit(X, y)
     assert history(latest(), "train_score") == list(enumerate(grows.train_score_))
-    begins_anew = GaussianMixture(3, warm_start=True, max_iter=2, init_params="random", random_state=0)
-    curves = [begins_anew.fit(X).lower_bounds_ for _ in range(3)]
-    assert history(latest(), "lower_bound") == list(enumerate(np.concatenate(curves)))
+    begins_anew = Anew()
+    for _ in range(3):
+        begins_anew.fit(X)
+    assert history(latest(), "loss") == [(0, 8.5), (1, 8), (2, 7.5), (3, 7), (4, 6.5), (5, 6)]
 
 
 @pytest.mark.parametrize("change", ["other data", "changed in place", "switched off", "other target", "clone"])

@@ -18,7 +18,7 @@ from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import FitFailedWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, mean_absolute_error
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -177,6 +177,44 @@ def test_the_best_candidates_are_child_runs(store, limit, count):
         assert splits == [search.cv_results_[f"split{i}_test_score"][row] for i in range(3)]
         assert child.name == ", ".join(f"{key}={value}" for key, value in search.cv_results_["params"][row].items())
         assert child.datasets[0].digest == run.datasets[0].digest
+
+
+class OwnScore(GridSearchCV):
+    """Somebody's search that scores in a way of its own."""
+
+    def score(self, X, y=None):
+        return 0.25
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "search",
+    [
+        GridSearchCV(SVC(), {"C": [0.01, 1]}, cv=3),
+        GridSearchCV(DecisionTreeClassifier(random_state=0), {"max_depth": [1, 2]}, cv=3, scoring="f1_macro"),
+        GridSearchCV(LogisticRegression(max_iter=500), {"C": [1]}, scoring=["accuracy", "f1_macro"], refit="f1_macro"),
+        GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1]}, scoring="accuracy"),
+        GridSearchCV(Ridge(), {"alpha": [1, 2]}, scoring="neg_mean_absolute_error"),
+        OwnScore(SVC(), {"C": [0.01]}, cv=3),
+    ],
+    ids=lambda search: f"{type(search).__name__}-{type(search.estimator).__name__}",
+)
+@pytest.mark.parametrize("frame", [False, True], ids=["array", "frame"])
+def test_training_metrics_are_those_of_the_searchs_own_predictions(logged, search, weighted, frame, recwarn):
+    data = pd.DataFrame(X, columns=list("abcd")) if frame else X
+    weights = np.linspace(1, 2, len(y)) if weighted else None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The scoring")
+        search.fit(data, y, sample_weight=weights)
+    run = latest()
+    assert run.metrics["training_score"] == pytest.approx(search.score(data, y), abs=1e-12)
+    if isinstance(search.estimator, Ridge):
+        expected = mean_absolute_error(y, search.predict(data), sample_weight=weights)
+        assert run.metrics["training_mean_absolute_error"] == pytest.approx(expected, abs=1e-12)
+    else:
+        expected = accuracy_score(y, search.predict(data), sample_weight=weights)
+        assert run.metrics["training_accuracy_score"] == pytest.approx(expected, abs=1e-12)
+    assert len(recwarn) == 0
 
 
 def test_children_lie_within_the_search_in_the_order_of_its_candidates(store):
@@ -403,6 +441,20 @@ def test_a_search_in_parallel_is_the_same_one_run_whatever_runs_it(logged, backe
     for mine, other in zip(candidates(run), candidates(expected), strict=True):
         assert (mine.params, mine.status) == (other.params, other.status)
         assert mine.error == other.error or mine.error.splitlines()[-1] == other.error.splitlines()[-1]
+
+
+def test_workers_that_switch_autologging_on_themselves_record_nothing(script, store):
+    (store.parent / "models.py").write_text(
+        "import autotrack\nautotrack.autolog()\n"
+        "from sklearn.linear_model import LogisticRegression\nclass Mine(LogisticRegression):\n    pass\n"
+    )
+    script("""
+        from models import Mine
+        from sklearn.datasets import load_iris
+        from sklearn.model_selection import GridSearchCV
+        GridSearchCV(Mine(max_iter=300), {"C": [1, 10]}, cv=3, n_jobs=2).fit(*load_iris(return_X_y=True))
+    """)
+    assert sorted(autotrack.search_runs(store=store)["run_name"]) == ["C=1", "C=10", "GridSearchCV(Mine)"]
 
 
 def test_a_search_at_the_end_of_a_pipeline_is_told_on_the_pipelines_run(logged):

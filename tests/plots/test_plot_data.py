@@ -142,6 +142,12 @@ def test_validation_over_words_and_over_powers():
     assert "log" not in data.validation_curve([Series("", [1, 2, 3, 4], [1, 2, 3, 4])], param="depth")
 
 
+@pytest.mark.parametrize("values", [[(10,), (10, 5)], [None, 3, "sqrt"], [True, False], np.array(["a", "b"]), "ab"])
+def test_params_of_any_kind_are_places(values):
+    plot = data.validation_curve([Series("", values, range(len(values)))], param="p")
+    assert plot["series"][0]["x"] == [str(value) for value in values]
+
+
 def test_a_heat_map_has_its_holes():
     plot = through_json(data.heat_map([1, 2], ["a", "b"], [[1, math.nan], [3, 4]], xlabel="C", ylabel="kernel"))
     assert math.isnan(plot["values"][0][1])

@@ -36,6 +36,7 @@ PLOTS = {
     "pr, many": data.precision_recall_curve(MANY),
     "pr, one point": data.precision_recall_curve([Series("", [1], [1])]),
     "calibration": data.calibration_curve([0.1, 0.5, 0.9], [0.2, 0.4, 1], [5, 7, 100], positive=LONG, brier=0.1),
+    "calibration, not counted": data.calibration_curve([0.1, 0.5, 0.9], [0.2, 0.4, 1]),
     "calibration, one": data.calibration_curve([0.0], [0.0], [3]),
     "calibration, none": data.calibration_curve([], [], []),
     "residuals": data.residuals(np.arange(50), np.sin(np.arange(50)), unit="€"),
@@ -81,6 +82,7 @@ def test_everything_draws_without_a_warning(name):
     plot = from_json(to_json({"it": PLOTS[name]}))["it"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # between the libraries themselves
         figure = draw(plot)
         picture = rendered(figure)
     assert len(np.unique(picture.reshape(-1, 4), axis=0)) > 2

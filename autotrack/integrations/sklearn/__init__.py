@@ -51,6 +51,8 @@ class Sklearn(Integration):
         *displays.TARGETS,
         Functions("sklearn.model_selection", "cross_validation", names=cross_validation.FUNCTIONS),
         Functions("sklearn.inspection", "cross_validation", names=("permutation_importance",)),
+        # It predicts again and again, from data of its own making.
+        Functions("sklearn.inspection", "straight_through", names=("partial_dependence",)),
         Functions("sklearn.model_selection", "split", names=("train_test_split",)),
         # joblib's threads do not inherit context variables: what runs in them for an observed call is marked.
         Method("sklearn.utils.parallel", "Parallel", {"__call__": "into_threads"}, always=True),
@@ -100,7 +102,7 @@ class Sklearn(Integration):
         yield from self.after_fit.score(call)
 
     def transform(self, call: Call) -> Watching:
-        yield from self.memory.preparation.transform(call)
+        yield from self.after_fit.transform(call, self.memory.preparation.transform(call))
 
     def resample(self, call: Call) -> Watching:
         yield from self.memory.preparation.resample(call)
@@ -122,6 +124,10 @@ class Sklearn(Integration):
 
     def cross_validation(self, call: Call) -> Watching:
         yield from self.cross_validations.observe(call)
+
+    def straight_through(self, call: Call) -> Watching:
+        """Nothing is recorded, and nothing inside is observed."""
+        yield None
 
     def into_threads(self, call: Call) -> Watching:
         yield from threads.into_threads(call, self.memory.rounds)

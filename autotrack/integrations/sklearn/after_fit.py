@@ -26,6 +26,22 @@ class AfterFit:
         X = data_of(call)
         self._memory.predictions.remember(outcome.value, Origin(fitted, fitted.dataset(X, None, name)), X)
 
+    def transform(self, call: Call, watching: Watching) -> Watching:
+        """What a model made of data, such as a projection: known to metrics that are given no prediction.
+
+        ``watching`` is what else observes the call.
+        """
+        fitted = self._memory.fitted_run(call.instance)
+        name = input_name(call) if fitted is not None else None
+        outcome = yield next(watching)
+        try:
+            watching.send(outcome)
+        except StopIteration:
+            pass
+        if fitted is not None and outcome.error is None:
+            dataset = fitted.dataset(data_of(call), None, name, check=False)
+            self._memory.transformed.derived(outcome.value, Origin(fitted, dataset))
+
     def score(self, call: Call) -> Watching:
         """``model.score(X, y)``."""
         fitted = self._memory.fitted_run(call.instance)
@@ -66,7 +82,7 @@ class AfterFit:
         """A function of ``sklearn.metrics`` called on a prediction that is recognised."""
         name, called, origin = call.wrapped.__name__, "", None
         if self._memory.session.settings.log_post_training_metrics:
-            origin = self._memory.predictions.recognise(call.names, given(call))
+            origin = self._recognise(call)
             if isinstance(origin, Origin) or self._is_noted(name):
                 called = command(call, name)
         outcome = yield None
@@ -80,6 +96,14 @@ class AfterFit:
         elif _compares(call):
             self._memory.predictions.derived(outcome.value, origin)
             results.record(call, name, outcome.value, origin, called)
+
+    def _recognise(self, call: Call) -> Origin | Unknown:
+        arguments = given(call)
+        found = self._memory.predictions.recognise(call.names, arguments)
+        if isinstance(found, Unknown):
+            other = self._memory.transformed.origin([value for _, value in arguments], ())
+            return other if isinstance(other, Origin) else found
+        return found
 
     def _is_noted(self, name: str = "") -> bool:
         """Whether there is a run to tell that a metric was not recorded."""

@@ -17,6 +17,9 @@ was given, under its own name. Metrics:
   that is where one looks for what a model relies on. The rest is a run of its own, so that importances on several
   data sets do not mix.
 
+What the data went through before is told as for fits, and a transformer that learnt from all the rows before they were
+split into folds is a finding in the run's report.
+
 Nothing is asked of a splitter that could change what it gives: a generator given as ``cv`` is not touched.
 """
 
@@ -118,11 +121,11 @@ class CrossValidations:
             fitted = self._memory.fitted.get(estimator)
             if fitted is not None:
                 run.tags({"model_run_id": fitted.run.run_id})
+        X, y = call.argument("X"), call.argument("y")
         if not self._session.settings.log_datasets:
             return None
-        y = call.argument("y")
         context = "train" if call.wrapped.__name__ in FUNCTIONS else "eval"
-        dataset = run.describe(call.argument("X"), y, name=name, context=context)
+        dataset = run.describe(X, y, name=name, context=context)
         if dataset is not None:
             target = argument_name(call.frame, "y", call.position("y"), y) if y is not None else None
             if target is not None:

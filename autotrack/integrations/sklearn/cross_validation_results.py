@@ -17,7 +17,7 @@ from autotrack.capture.trace import Trace
 from autotrack.entities import Metric
 from autotrack.events import MetricsLogged
 from autotrack.integrations.base import Call
-from autotrack.integrations.sklearn.estimators import run_name, score_metric
+from autotrack.integrations.sklearn.estimators import attribute, run_name, score_metric
 from autotrack.plots.files import Plot
 
 _MOST_STEPS: Final = 1_000
@@ -279,7 +279,7 @@ def _feature_names(call: Call, n_features: int) -> list[str]:
 
 
 def _told_names(estimator: Any) -> Any:
-    return getattr(estimator, "feature_names_in_", None)
+    return attribute(estimator, "feature_names_in_")
 
 
 def _subtitle(call: Call) -> str:

@@ -121,7 +121,7 @@ class Seen:
     y_true, y_pred : labels or values of shape (n_samples,) or (n_samples, n_outputs).
     probabilities : of shape (n_samples, n_classes), or None.
     decisions : of shape (n_samples,) or (n_samples, n_classes), or None: what ranks samples without probabilities.
-    classes : labels of the columns, sorted, or None.
+    classes : labels of the columns, or None.
     sample_weight : of shape (n_samples,), or None.
     pos_label : which of two classes is the positive one; the second where it is None or none of them.
     subtitle : whose predictions for what.
@@ -300,8 +300,12 @@ def _places(true: NDArray[Any], classes: Any) -> Codes | None:
     """The column of each label; ``None`` where the model does not know them all."""
     if classes is None or not len(classes):
         return None
-    place = np.searchsorted(classes, true)
-    np.minimum(place, len(classes) - 1, out=place)
+    last = len(classes) - 1
+    place = np.minimum(np.searchsorted(classes, true), last)
+    if (classes[place] == true).all():
+        return place
+    order = np.argsort(classes, kind="stable")  # not every library sorts them
+    place = order[np.minimum(np.searchsorted(classes, true, sorter=order), last)]
     return place if (classes[place] == true).all() else None
 
 

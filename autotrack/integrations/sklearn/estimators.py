@@ -41,6 +41,9 @@ _PLAIN: Final = (
 )
 """Modules of scikit-learn whose estimators look at columns by position only."""
 
+_SEARCH_ASKS: Final = frozenset({"predict", "predict_proba", "decision_function", "score", "classes_"})
+"""What a search of scikit-learn's own has its best estimator do."""
+
 _LABELS_FROM_PROBABILITIES: Final = frozenset(
     {
         "BaggingClassifier",
@@ -141,9 +144,20 @@ def task(estimator: Any) -> str:
         return ""
 
 
+def predicting(estimator: Any, params: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """What predicts for an estimator, and the params of that: a search has its best estimator do it."""
+    best = attribute(estimator, "best_estimator_") if is_search(estimator) else None
+    if best is None or any(vars(cls).keys() & _SEARCH_ASKS for cls in type(estimator).__mro__[:-1] if _is_foreign(cls)):
+        return estimator, params
+    return best, best.get_params(deep=True)
+
+
 def score_metric(estimator: Any) -> str | None:
     """The training metric that ``estimator.score`` is, where that can be told without calling it."""
     last = last_step(estimator)
+    if is_search(last) and attribute(last, "scoring") is None:
+        best, _ = predicting(last, {})
+        return None if best is last else score_metric(best)
     score = getattr(type(last), "score", None)
     inner = getattr(score, "__wrapped__", score)
     if inner is getattr(ClassifierMixin.score, "__wrapped__", ClassifierMixin.score):
@@ -261,6 +275,10 @@ _NO_DEFAULT: Final = object()
 def _defaults(cls: Any) -> dict[str, Any]:
     init = inspect.signature(getattr(cls.__init__, "deprecated_original", cls.__init__))
     return {name: parameter.default for name, parameter in init.parameters.items()}
+
+
+def _is_foreign(cls: type) -> bool:
+    return not cls.__module__.startswith("sklearn.")
 
 
 def is_sklearns(estimator: Any, *modules: str) -> bool:

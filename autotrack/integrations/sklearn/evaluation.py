@@ -25,7 +25,7 @@ _MOST_DATASETS: Final = 16
 """So many data sets of one run are fingerprinted; later ones are told apart by identity alone."""
 
 _TELL_AFTER: Final = 0.5
-"""Seconds until ``metric_info.json`` is written: many metrics in a row cost one file."""
+"""Seconds until ``metric_info.json`` is written: many metrics in a row cost one file. The longer it is, the later."""
 
 _STRING: Final = 32
 
@@ -67,10 +67,11 @@ class FittedRun:
         self._told = False
         self.checks: DataChecks | None = None
 
-    def dataset(self, X: Any, y: Any, name: str | None) -> str:
+    def dataset(self, X: Any, y: Any, name: str | None, *, check: bool = True) -> str:
         """The name of evaluation data: the variable's, with ``-2`` … for other data of the same name (as MLflow).
 
         Data not seen before is fingerprinted, for the first few data sets of a run; the same content is the same data.
+        It is checked too, unless it is no evaluation.
         """
         base = name or UNKNOWN
         with self._lock:
@@ -93,7 +94,7 @@ class FittedRun:
             self._described += data is not None
         if data is not None:
             self.run.dataset(data)
-            if self.checks is not None:
+            if check and self.checks is not None:
                 self.checks.look_at(X, data)
             self.run.flush()
         return _indexed(base, index)
@@ -123,7 +124,7 @@ class FittedRun:
         self.run.metrics({key: value})
         self.run.flush()
         if tell:
-            self.run.session.worker.submit(self._tell_calls, delay=_TELL_AFTER)
+            self.run.session.worker.submit(self._tell_calls, delay=_TELL_AFTER * (1 + len(self._calls) / 1_000))
 
     def _tell_calls(self) -> None:
         with self._lock:
@@ -161,7 +162,7 @@ def command(call: Call, function: str) -> str:
     parts = []
     for name, value in given(call):
         variable = None
-        if value is not None and not np.isscalar(value):
+        if isinstance(value, np.ndarray) or not (value is None or np.isscalar(value)):
             variable = argument_name(call.frame, name, call.position(name), value)
         parts.append(f"{name}={variable or shown(value)}")
     return f"{function}({', '.join(parts)})"

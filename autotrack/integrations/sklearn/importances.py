@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from autotrack.integrations.sklearn.estimators import is_estimator
 from autotrack.plots import data
 from autotrack.plots.files import Plot
 
@@ -112,22 +113,22 @@ def _layers(estimator: Any, X: Any) -> Iterator[tuple[Any, _Names]]:
     """The model and those within it, outermost first, each with the names of its features."""
     names = _Names(X, _held(estimator, "feature_names_in_"))
     for _ in range(5):
-        steps = getattr(estimator, "steps", None)
-        if isinstance(steps, list) and steps and hasattr(estimator, "_final_estimator"):
+        steps = _held(estimator, "steps")
+        if isinstance(steps, list) and steps and hasattr(type(estimator), "_final_estimator"):
             names = names.after([step for _, step in steps[:-1] if step is not None and step != "passthrough"])
             estimator = steps[-1][1]
             continue
         yield estimator, names
-        held = getattr(estimator, "__dict__", {})
+        held = _held(estimator, "__dict__") or {}
         inner = next((held[name] for name in _INNER if held.get(name) is not None), None)
-        if inner is None or not hasattr(inner, "get_params"):
+        if not is_estimator(inner):
             return
         estimator = inner
 
 
 def _values(estimator: Any) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, str] | None:
     """Values, their standard deviations where known, and what they are."""
-    if not hasattr(estimator, "__dict__"):
+    if _held(estimator, "__dict__") is None:
         return None
     forest = _of_forest(estimator)
     if forest is not None:

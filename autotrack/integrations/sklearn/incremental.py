@@ -73,7 +73,7 @@ class Loop:
         self.estimator: Callable[[], Any] = lambda: None
         self.kind = type(estimator)
         self.state: dict[str, Any] | None = None
-        self.is_free: bool | None = None
+        self.is_free = True
         self.sample: tuple[Any, TrainingPass | None] = (None, None)
         self.next_metrics = 1
         self.warnings: dict[tuple[str, str], int] = {}
@@ -153,6 +153,10 @@ class Incremental:
                 dataset = run.describe(X, call.argument("y"), name=name, context="train")
                 if dataset is not None:
                     run.dataset(dataset)
+            prepared = self._memory.preparation.look_at(run, estimator, X, call.argument("y"), name)
+            if prepared.file is not None:
+                with run.attempt("preprocessing", "write what the data went through"):
+                    prepared.write(run)
             run.flush()
             loop = Loop(run, is_own, estimator, dataset)
             loop.estimator = weakref.ref(estimator, self._when_gone(id(estimator), loop))
@@ -183,7 +187,8 @@ class Incremental:
             metrics["rows_seen"] = loop.rows
             with run.attempt("training metrics", "work out the training metrics of a batch"):
                 self._look(loop, call, metrics)
-            self._hold(loop, estimator)
+            with run.attempt("model", "take note of the state of an estimator"):
+                self._hold(loop, estimator)
         run.metrics(metrics)
         run.flush()
 
@@ -215,10 +220,10 @@ class Incremental:
             loop.sample = _sample(X, taken)
 
     def _hold(self, loop: Loop, estimator: Any) -> None:
-        if loop.is_free is None:
-            loop.is_free = self._session.settings.log_models and _is_free(estimator)
+        # Of a class that is not scikit-learn's, any step may put the estimator into one of its attributes.
         if loop.is_free:
-            loop.state = dict(vars(estimator))
+            loop.is_free = self._session.settings.log_models and _is_free(estimator)
+        loop.state = dict(vars(estimator)) if loop.is_free else None
 
     def _end(self, loop: Loop) -> None:
         if loop.is_own and not loop.run.ended:
@@ -230,7 +235,7 @@ class Incremental:
 
     def _finish(self, loop: Loop) -> tuple[str, str | None] | None:
         """Write the model, and give back the status and reason of a run whose last step failed."""
-        with loop.lock, scope.quietly():
+        with loop.lock, scope.quietly(scope.OURS):
             if loop.is_closed or not loop.run.is_ours:
                 return None
             loop.is_closed = True
@@ -248,7 +253,11 @@ class Incremental:
         for place, other in list(self._loops.items()):
             if other is loop:
                 self._loops.pop(place, None)
-        return loop.verdict
+        if loop.is_own:
+            return loop.verdict
+        if loop.verdict is not None:  # as for a fit, the run that a person opened is theirs to fail
+            loop.run.tags({"fit_error": (loop.verdict[1] or "").rpartition("\n")[2]})
+        return None
 
     def _when_gone(self, key: int, loop: Loop) -> Callable[[Any], None]:
         """What happens when the estimator is garbage, in whatever thread and whatever code that may be."""
@@ -295,7 +304,8 @@ def _sample(X: Any, taken: TrainingPass | None) -> tuple[Any, TrainingPass | Non
         rows = X[:_SAMPLE]
     if taken is None or taken.y_pred is None:
         return rows, None
-    few = replace(taken, y_true=None, probabilities=None, sample_weight=None, y_pred=taken.y_pred[:_SAMPLE].copy())
+    predicted = taken.y_pred[:_SAMPLE].copy()
+    few = replace(taken, y_true=None, y_pred=predicted, probabilities=None, decisions=None, sample_weight=None)
     return rows, few
 
 

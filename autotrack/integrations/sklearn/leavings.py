@@ -11,7 +11,7 @@ from autotrack.capture.sinks import now
 from autotrack.capture.trace import Trace
 from autotrack.entities import SKIPPED, Dataset
 from autotrack.integrations.base import Call, Outcome
-from autotrack.integrations.sklearn import inside, searches, unsupervised
+from autotrack.integrations.sklearn import inside, scores, searches, unsupervised
 from autotrack.integrations.sklearn.evaluation import data_of, target_of
 from autotrack.integrations.sklearn.model_writing import MODEL, write_models
 from autotrack.integrations.sklearn.plotting import TrainingPlots
@@ -68,11 +68,12 @@ def look_after(
         if search is not None and search is call.instance:
             models |= searches.best_model(run, search)
         write_models(run, models, X, taken, dataset)
-    plots = TrainingPlots(run, call.instance, X, settings.pos_label) if settings.log_plots else None
+    pos_label = _positive_label(run, taken, settings.pos_label)
+    plots = TrainingPlots(run, call.instance, X, pos_label) if settings.log_plots else None
     if taken is None or taken.is_small:
-        _work_out(run, taken, plots, settings.pos_label)
+        _work_out(run, taken, plots, pos_label)
     else:
-        later.append(lambda: _work_out(run, taken, plots, settings.pos_label))
+        later.append(lambda: _work_out(run, taken, plots, pos_label))
     return later
 
 
@@ -86,6 +87,19 @@ def one_by_one(run: RunRecorder, tasks: list[Task]) -> Task:
         run.flush()
 
     return do
+
+
+def _positive_label(run: RunRecorder, taken: TrainingPass | None, wanted: Any) -> Any:
+    """The class that the option ``pos_label`` means here; the option itself where it means none, which is noted."""
+    if wanted is None or taken is None or taken.task != "classifier" or taken.classes is None:
+        return wanted
+    meant = scores.label_meant(taken.classes, wanted)
+    if meant is None:
+        shown = ", ".join(repr(label) for label in taken.classes[:5].tolist())
+        message = f"pos_label={wanted!r} is no class of the target ({shown}{', …' if len(taken.classes) > 5 else ''})"
+        run.note(SKIPPED, "pos_label", message)
+        return wanted
+    return meant
 
 
 def _measure(run: RunRecorder, found: unsupervised.Measured) -> list[Task]:

@@ -22,6 +22,7 @@ class Memory:
     session : the process's.
     fitted : estimator → `FittedRun`.
     predictions : the predictions seen lately.
+    transformed : what fitted models that are no mere preparation made of data.
     displays : figure-drawing object → `Origin`.
     reports : what the latest run is told that was not recorded.
     rounds : what parameter searches are evaluating now.
@@ -32,6 +33,7 @@ class Memory:
         self.session = session
         self.fitted = Links()
         self.predictions = Predictions()
+        self.transformed = Predictions()
         self.displays = Links()
         self.reports = Reports(session)
         self.rounds = Rounds()
@@ -55,6 +57,7 @@ class Memory:
         """Forget everything."""
         self.fitted.clear()
         self.predictions.clear()
+        self.transformed.clear()
         self.displays.clear()
         self.rounds.clear()
         self.preparation.clear()

@@ -153,7 +153,10 @@ def _precision_recall_curve(curve: Any, positive: Any, subtitle: str) -> Any:
     from autotrack.plots import data
 
     precision, recall, _ = curve
-    return data.precision_recall_curve([data.Series("", recall, precision)], subtitle=subtitle, positive=positive)
+    # It begins at the lowest threshold, where all are taken for positive.
+    facts = {"prevalence": precision[0]} if len(precision) and recall[0] == 1 else {}
+    line = data.Series("", recall, precision, facts=facts)
+    return data.precision_recall_curve([line], subtitle=subtitle, positive=positive)
 
 
 def _det_curve(curve: Any, positive: Any, subtitle: str) -> Any:
@@ -162,8 +165,8 @@ def _det_curve(curve: Any, positive: Any, subtitle: str) -> Any:
     fpr, fnr, _ = curve
     return data.lines(
         [data.Series("", fpr, fnr)],
-        xlabel="False positive rate",
-        ylabel="False negative rate",
+        xlabel="false positive rate",
+        ylabel="false negative rate",
         title="Detection error tradeoff",
         subtitle=subtitle,
     )
@@ -173,13 +176,7 @@ def _calibration_curve(curve: Any, positive: Any, subtitle: str) -> Any:
     from autotrack.plots import data
 
     observed, predicted = curve
-    return data.lines(
-        [data.Series("", predicted, observed)],
-        xlabel="Mean predicted probability",
-        ylabel="Fraction of positives",
-        title="Calibration curve",
-        subtitle=subtitle,
-    )
+    return data.calibration_curve(predicted, observed, positive=positive, subtitle=subtitle)
 
 
 _PLOTS: Final[Mapping[str, Callable[[Any, Any, str], Any]]] = {

@@ -79,16 +79,17 @@ def classification(
         share = _ratio(support, support.sum())
         scores |= {name: float(np.sum(values * share)) for name, values in each.items()}
     else:
-        place = np.flatnonzero(labels == pos_label)
+        chosen = np.flatnonzero(labels == pos_label)
         # A class that stands nowhere has no precision: scikit-learn refuses it too, where there are two others.
-        if len(place) or n < 2:
-            scores |= {name: float(values[place[0]]) if len(place) else 0.0 for name, values in each.items()}
+        if len(chosen) or n < 2:
+            scores |= {name: float(values[chosen[0]]) if len(chosen) else 0.0 for name, values in each.items()}
     scores["accuracy_score"] = float(_mean(hit, weight))
     there = support > 0
     scores["balanced_accuracy_score"] = float(recall[there].mean()) if there.any() else float("nan")
     positive = positive_class(labels, pos_label)
     if positive is not None:
-        scores |= {f"{name}_binary": float(values[labels == positive][0]) for name, values in each.items()}
+        place = int(np.flatnonzero(labels == positive)[0])
+        scores |= {f"{name}_binary": float(values[place]) for name, values in each.items()}
     if probabilities is not None and classes is not None:
         scores |= _probabilistic(true, np.asarray(probabilities), np.asarray(classes), weight, positive)
     return scores
@@ -101,6 +102,17 @@ def positive_class(classes: Any, pos_label: Hashable | None = None) -> Any:
     if pos_label is None:
         return classes[1]
     return next((label for label in classes if label == pos_label), None)
+
+
+def label_meant(classes: Any, pos_label: Hashable) -> Any:
+    """The class that ``pos_label`` names, ``None`` where it names none.
+
+    Environment variables and configuration files know texts only, so the text of a class names it too.
+    """
+    known = [] if classes is None else list(classes)
+    equal = [label for label in known if label == pos_label]
+    alike = [label for label in known if isinstance(pos_label, str) and str(label) == pos_label]
+    return next(iter(equal or alike), None)
 
 
 def multilabel(y_true: Any, y_pred: Any, probabilities: Any = None, sample_weight: Any = None) -> dict[str, float]:
@@ -186,9 +198,9 @@ def _probabilistic(
         scores["log_loss"] = _log_loss(proba, place, weight, epsilon)
         if len(classes) == 2:
             column = 0 if positive is not None and positive == classes[0] else 1
-            scores["roc_auc"], scores["average_precision"] = _areas(place == column, proba[:, column], weight)
-            if column == 0:
-                scores["roc_auc"] = _areas(place == 1, proba[:, 1], weight)[0]
+            steps = _steps(place == column, proba[:, column], weight)
+            scores["average_precision"] = _average_precision(*steps)
+            scores["roc_auc"] = _area(*steps) if column else _auc(place == 1, proba[:, 1], weight)
         elif weight is None:  # one-vs-one takes no sample weights
             scores["roc_auc"] = _one_vs_one(proba, place)
     return scores
@@ -208,29 +220,46 @@ def _one_vs_one(proba: Floats, place: NDArray[np.intp]) -> float:
         for b in range(a + 1, n_classes):
             pair = (place == a) | (place == b)
             is_a = place[pair] == a
-            area = (_areas(is_a, proba[pair, a], None)[0] + _areas(~is_a, proba[pair, b], None)[0]) / 2
+            area = (_auc(is_a, proba[pair, a], None) + _auc(~is_a, proba[pair, b], None)) / 2
             prevalence = float(np.mean(pair))
             total += area * prevalence
             weights += prevalence
     return total / weights
 
 
-def _areas(positive: NDArray[np.bool_], score: Floats, weight: Floats | None) -> tuple[float, float]:
-    """Area under the ROC curve by the trapezoidal rule over distinct thresholds, and average precision."""
+def _auc(positive: NDArray[np.bool_], score: Floats, weight: Floats | None) -> float:
+    """Area under the ROC curve by the trapezoidal rule over distinct thresholds."""
+    hits, alarms = _steps(positive, score, weight)
+    return _area(hits, alarms)
+
+
+def _area(hits: Floats, alarms: Floats) -> float:
+    if not (hits[-1] > 0 and alarms[-1] > 0):
+        return float("nan")
+    area = np.sum(np.diff(alarms) * (hits[1:] + hits[:-1]) / 2)
+    return float(area / (hits[-1] * alarms[-1]))
+
+
+def _average_precision(hits: Floats, alarms: Floats) -> float:
+    if not hits[-1] > 0:
+        return float("nan")
+    # There is a row behind each threshold; one of no weight may be the first.
+    precision = _ratio(hits[1:], hits[1:] + alarms[1:])
+    return float(np.sum(np.diff(hits) * precision) / hits[-1])
+
+
+def _steps(positive: NDArray[np.bool_], score: Floats, weight: Floats | None) -> tuple[Floats, Floats]:
+    """Weight of the positive and of the other rows at and above each distinct score, falling; 0 first."""
     order = np.argsort(-score, kind="stable")
     score, positive = score[order], positive[order]
     if len(score) == 0 or score[-1] != score[-1]:  # NaN is sorted to the end
-        return float("nan"), float("nan")
+        nan = np.array([np.nan])
+        return nan, nan
     ones = np.ones(len(score)) if weight is None else weight[order]
     ends = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
     hits = np.concatenate([[0.0], np.cumsum(ones * positive)[ends]])
     alarms = np.concatenate([[0.0], np.cumsum(ones * ~positive)[ends]])
-    if hits[-1] <= 0 or alarms[-1] <= 0:
-        return float("nan"), float("nan")
-    gained = np.diff(hits)
-    area = np.sum(np.diff(alarms) * (hits[1:] + hits[:-1]) / 2)
-    precise = np.sum(gained * _ratio(hits[1:], hits[1:] + alarms[1:]))
-    return float(area / (hits[-1] * alarms[-1])), float(precise / hits[-1])
+    return hits, alarms
 
 
 def _r2(true: Floats, error: Floats, weight: Floats | None) -> float:

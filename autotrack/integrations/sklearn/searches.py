@@ -13,7 +13,8 @@ from autotrack.capture.progress import Bar, is_wanted
 from autotrack.capture.recorder import RunRecorder, number
 from autotrack.capture.sinks import now
 from autotrack.entities import CANDIDATE, FAILED, FINISHED, SKIPPED, WARNING, Dataset, Metric, Note
-from autotrack.integrations.sklearn.estimators import class_tags, is_search, last_step, printed
+from autotrack.integrations.sklearn import search_plots
+from autotrack.integrations.sklearn.estimators import attribute, class_tags, is_search, last_step, printed, run_name
 from autotrack.integrations.sklearn.search_results import Table
 from autotrack.integrations.sklearn.underway import Underway
 from autotrack.settings import Settings
@@ -51,10 +52,10 @@ def finished(estimator: Any) -> Any:
     What has ``cv_results_`` and ``best_params_`` as scikit-learn's searches have them is one.
     """
     search = last_step(estimator)
-    attributes = getattr(search, "__dict__", {})
+    attributes = attribute(search, "__dict__", {})
     if not is_search(search) and not ("cv_results_" in attributes and "best_params_" in attributes):
         return None
-    results = getattr(search, "cv_results_", None)
+    results = attribute(search, "cv_results_")
     return search if isinstance(results, Mapping) and isinstance(results.get("params"), (list, tuple)) else None
 
 
@@ -93,6 +94,7 @@ def look_after(
     if seed is not None and limit != 0:
         with run.attempt("candidates' params", "read the params of a search's estimator"):
             params = printed(seed.get_params(deep=not is_search(seed)))
+    subtitle = run_name(search)
     errors = underway.errors(table.rows) if underway is not None else {}
     began = underway.began if underway is not None else now()
     candidates = Candidates(
@@ -103,6 +105,8 @@ def look_after(
     def write() -> None:
         with run.attempt(RESULTS, "write the table of a search's results"):
             run.artifact(RESULTS, table.to_csv().encode("utf-8", "surrogatepass"))
+        if run.session.settings.log_plots:
+            search_plots.write(run, table, scorer, subtitle)
         with run.attempt("candidates", "record the candidates of a search"):
             candidates.write(run, limit)
 

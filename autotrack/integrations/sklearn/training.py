@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any, Final
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 
 from autotrack.capture.recorder import number, text
 from autotrack.integrations.sklearn import scores
 from autotrack.integrations.sklearn.estimators import (
     attribute,
     label_rule,
+    predicting,
     row_limit,
     score_metric,
     takes_labels_from_probabilities,
     task,
     without_names,
 )
+from autotrack.integrations.sklearn.rows import count_rows, every
 from autotrack.integrations.sklearn.untouched import untouched
 
 PREFIX: Final = "training_"
@@ -90,12 +92,18 @@ def predict_training_data(
     kind = task(estimator)
     if y is None or attribute(estimator, "predict") is None:
         return None
-    total = _rows(X)
+    total = count_rows(X)
     if total is None or total == 0:
         return None
     step = -(-total // row_limit(estimator, total, limit))
-    X, y, sample_weight = (_every(step, values) for values in (X, y, sample_weight))
-    found = TrainingPass(kind, None, None, None, None, None, None, _rows(X) or 0, total, score_metric(estimator), None)
+    X, y, sample_weight = (every(step, values) for values in (X, y, sample_weight))
+    rows = count_rows(X) or 0
+    found = TrainingPass(kind, None, None, None, None, None, None, rows, total, score_metric(estimator), None)
+    whole, whole_X = estimator, X
+    estimator, params = predicting(estimator, params)
+    is_search = estimator is not whole
+    if is_search and sample_weight is not None:  # which a search does not pass on to its score
+        found.score_metric = None
     estimator, X = without_names(estimator, X, params)
     with untouched(estimator, params), np.errstate(all="ignore"):
         if kind:
@@ -115,7 +123,8 @@ def predict_training_data(
                 if found.y_pred is None:
                     found.y_pred = _dense(estimator.predict(X))
         if not kind or found.score_metric is None:
-            _score(found, estimator, X, y, sample_weight)
+            scored, scored_X = (whole, whole_X) if is_search else (estimator, X)
+            _score(found, scored, scored_X, y, sample_weight)
     found.y_true = _dense(y, copy=True)
     found.sample_weight = None if sample_weight is None else np.array(sample_weight)
     return found
@@ -126,8 +135,9 @@ def _score(found: TrainingPass, estimator: Any, X: Any, y: Any, sample_weight: A
     score = attribute(estimator, "score")
     if score is None:
         return
-    weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
     try:
+        takes_weight = sample_weight is not None and "sample_weight" in signature(score).parameters
+        weighted = {"sample_weight": sample_weight} if takes_weight else {}
         found.score = number(score(X, y, **weighted))
     except Exception as error:  # noqa: BLE001 - it may want other arguments, or refuse this target
         found.skipped[f"{PREFIX}score"] = f"score raised {type(error).__name__}: {text(error)}"
@@ -158,28 +168,3 @@ def _dense(values: Any, copy: bool = False) -> np.ndarray[Any, Any]:
     """A target or a prediction as an array, of one dimension where it has one column; label matrices may be sparse."""
     array = values.toarray() if hasattr(values, "tocsr") else np.array(values) if copy else np.asarray(values)
     return array.ravel() if array.ndim == 2 and array.shape[1] == 1 else array
-
-
-def _rows(X: Any) -> int | None:
-    shape = getattr(X, "shape", None)
-    if shape:
-        return int(shape[0])
-    try:
-        return len(X)
-    except TypeError:
-        return None
-
-
-def _every(step: int, values: Any) -> Any:
-    """Every ``step``-th row, laid side by side: predicting from a view with gaps takes two to three times as long."""
-    if step == 1 or values is None:
-        return values
-    if hasattr(values, "iloc"):
-        return values.iloc[::step].copy()
-    if isinstance(values, np.ndarray):
-        return np.ascontiguousarray(values[::step])
-    if isinstance(values, list):
-        return values[::step]
-    if hasattr(values, "tocsr"):  # not every sparse format has rows to take
-        values = values.tocsr()
-    return _safe_indexing(values, np.arange(0, _rows(values) or 0, step))

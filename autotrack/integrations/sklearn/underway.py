@@ -180,15 +180,16 @@ class Rounds:
         yield None
         found = self._running.get(id(call.instance))
         if found is not None:
-            found.progressed(call.instance.n_completed_tasks)
+            found.progressed(getattr(call.instance, "n_completed_tasks", 0))
 
     def batch_made(self, call: Call) -> Watching:
         """``BatchCompletionCallBack(...)``, made for one batch just after its tasks were counted as sent."""
         yield None
         parallel: Any = getattr(call.instance, "parallel", None)
         found = self._running.get(id(parallel))
-        if found is not None:
-            found.batch_made(call.instance, parallel.n_dispatched_tasks - call.instance.batch_size)
+        sent, size = getattr(parallel, "n_dispatched_tasks", None), getattr(call.instance, "batch_size", None)
+        if found is not None and isinstance(sent, int) and isinstance(size, int):
+            found.batch_made(call.instance, sent - size)
 
     def batch_done(self, call: Call) -> Watching:
         """``BatchCompletionCallBack._register_outcome``, called with what a batch returned or raised."""

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 from sklearn.base import is_outlier_detector
-from sklearn.utils import _safe_indexing
 
 from autotrack.capture.recorder import number
 from autotrack.integrations.sklearn.estimators import attribute, last_step, row_limit, task
+from autotrack.integrations.sklearn.rows import count_rows, every
 from autotrack.integrations.sklearn.untouched import untouched
 
 PREFIX: Final = "training_"
@@ -177,7 +177,7 @@ def _outlier_fraction(
 def _measure_clusters(
     found: Measured, estimator: Any, attributes: Mapping[str, Any], X: Any, labels: Any, params: Mapping[str, Any]
 ) -> None:
-    rows = _rows(X)
+    rows = count_rows(X)
     if "pooling_func" in attributes or not rows:  # it groups columns
         return
     known = _labels_of_rows(attributes.get(_LABELS) if labels is None else labels, rows)
@@ -195,7 +195,7 @@ def _measure_clusters(
         if known is None:
             if attribute(estimator, "predict") is None:
                 return
-            predicted = _labels_of_rows(np.asarray(estimator.predict(sample)), _rows(sample) or 0)
+            predicted = _labels_of_rows(np.asarray(estimator.predict(sample)), count_rows(sample) or 0)
             if predicted is None:
                 return
         else:
@@ -242,24 +242,10 @@ def _points(estimator: Any, sample: Any) -> Any:
     return points if points.ndim == 2 and np.isfinite(points).all() else None
 
 
-def _rows(X: Any) -> int | None:
-    shape = getattr(X, "shape", None)
-    if shape:
-        return int(shape[0])
-    try:
-        return len(X)
-    except TypeError:
-        return None
-
-
 def _sample(estimator: Any, X: Any, limit: int) -> tuple[Any, int]:
     """Evenly spaced rows, and how far they lie apart; ``None`` where the data has no rows to take."""
-    rows = _rows(X)
+    rows = count_rows(X)
     if not rows:
         return None, 1
     step = -(-rows // row_limit(estimator, rows, limit))
-    if step == 1:
-        return X, 1
-    if isinstance(X, (np.ndarray, list)):
-        return X[::step], step
-    return _safe_indexing(X.tocsr() if hasattr(X, "tocsr") else X, np.arange(0, rows, step)), step
+    return every(step, X), step

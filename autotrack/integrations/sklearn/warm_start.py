@@ -16,7 +16,7 @@ from autotrack.capture import scope
 from autotrack.capture.recorder import Links, RunRecorder, Session
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call
-from autotrack.integrations.sklearn.estimators import last_step
+from autotrack.integrations.sklearn.estimators import attribute, last_step
 from autotrack.integrations.sklearn.evaluation import data_of
 
 _PATIENCE: Final = 5.0
@@ -82,7 +82,7 @@ class WarmStarts:
 
 def is_warm(estimator: Any) -> bool:
     """Whether a further fit goes on from where the estimator is."""
-    return getattr(last_step(estimator), "warm_start", False) is True
+    return attribute(last_step(estimator), "warm_start") is True
 
 
 def _digest(run: RunRecorder, y: Any) -> str:
