@@ -224,6 +224,12 @@ def fitted_again_inside_a_pipeline(X_train, X_test, y_train, y_test):
     GaussianNB().fit(scaler.transform(X_train), y_train).score(scaler.transform(X_test), y_test)
 
 
+def a_classifier_fitted_again_inside_a_pipeline(X_train, X_test, y_train, y_test):
+    model = GaussianNB().fit(X, y)
+    make_pipeline(StandardScaler(), model).fit(X_train, y_train)
+    model.score(X_test, y_test)
+
+
 def a_model_fitted_again_inside_a_pipeline(X_train, X_test, y_train, y_test):
     pca = PCA(2).fit(X)
     make_pipeline(pca, GaussianNB()).fit(X_train, y_train)
@@ -242,6 +248,7 @@ def fitted_again_where_nobody_looks(X_train, X_test, y_train, y_test):
     [proper_split, proper_fit_transform, pipeline, search, training_data_again, everything_at_once,
      refit_on_other_rows, fitted_on_other_rows, folds_by_hand, folds_in_time, cross_validation, bootstrap,
      fitted_again_inside_a_pipeline, fitted_again_where_nobody_looks, a_model_fitted_again_inside_a_pipeline,
+     a_classifier_fitted_again_inside_a_pipeline,
      a_buffer_that_is_filled_again, training_data_overwritten_with_test_data],
 )  # fmt: skip
 def test_nothing_is_said_where_nothing_is_wrong(logged, way):

@@ -39,7 +39,8 @@ class AfterFit:
         except StopIteration:
             pass
         if fitted is not None and outcome.error is None:
-            self._memory.transformed.derived(outcome.value, Origin(fitted, fitted.dataset(data_of(call), None, name)))
+            dataset = fitted.dataset(data_of(call), None, name, check=False)
+            self._memory.transformed.derived(outcome.value, Origin(fitted, dataset))
 
     def score(self, call: Call) -> Watching:
         """``model.score(X, y)``."""

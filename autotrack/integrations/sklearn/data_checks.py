@@ -14,7 +14,7 @@ from autotrack.capture.recorder import RunRecorder
 from autotrack.entities import CHECK, Dataset
 from autotrack.integrations.sklearn.evaluation import UNKNOWN
 from autotrack.integrations.sklearn.lineage import Lineage, Made
-from autotrack.integrations.sklearn.preparation import Split, Step, steps_of
+from autotrack.integrations.sklearn.preparation import Split, Step, learnt, steps_of
 
 PREPROCESSING: Final = "preprocessing"
 SHARED_ROWS: Final = "shared rows"
@@ -27,21 +27,22 @@ class DataChecks:
     ----------
     run : the model's.
     lineage : what is known of data at large.
+    estimator : the fitted model; not kept alive.
     X : the training data; not kept alive.
     made : where it came from, if known.
     data : its fingerprint; without one nothing is checked.
     """
 
-    def __init__(self, run: RunRecorder, lineage: Lineage, X: Any, made: Made | None, data: Dataset | None) -> None:
+    def __init__(
+        self, run: RunRecorder, lineage: Lineage, estimator: Any, X: Any, made: Made | None, data: Dataset | None
+    ) -> None:
         self.made = made
         self._run = run
         self._lineage = lineage
         self._data = data
-        self._X: Callable[[], Any]
-        try:
-            self._X = weakref.ref(X)
-        except TypeError:
-            self._X = lambda: None
+        self._X = _weakly(X)
+        self._estimator = _weakly(estimator)
+        self._mark = _weakly(learnt(estimator))
 
     def look_at(self, X: Any, data: Dataset) -> None:
         """Gather what is found in data that the model predicts or scores for the first time.
@@ -53,6 +54,9 @@ class DataChecks:
         """
         train = self._data
         if train is None or not train.digest or not data.digest or data.digest == train.digest:
+            return
+        # A model may have been fitted again where nobody looked: inside a pipeline.
+        if self._mark() is not learnt(self._estimator()):
             return
         with self._run.attempt("data checks", "check the evaluation data"):
             made = self._lineage.of(X)
@@ -156,6 +160,13 @@ def _since(made: Made, beginning: Made) -> list[Made]:
         steps.append(step)
         step = step.of
     return steps
+
+
+def _weakly(thing: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(thing)
+    except TypeError:  # a list, or nothing
+        return lambda: None
 
 
 def _fitted_on(step: Step) -> str:

@@ -67,10 +67,11 @@ class FittedRun:
         self._told = False
         self.checks: DataChecks | None = None
 
-    def dataset(self, X: Any, y: Any, name: str | None) -> str:
+    def dataset(self, X: Any, y: Any, name: str | None, *, check: bool = True) -> str:
         """The name of evaluation data: the variable's, with ``-2`` … for other data of the same name (as MLflow).
 
         Data not seen before is fingerprinted, for the first few data sets of a run; the same content is the same data.
+        It is checked too, unless it is no evaluation.
         """
         base = name or UNKNOWN
         with self._lock:
@@ -93,7 +94,7 @@ class FittedRun:
             self._described += data is not None
         if data is not None:
             self.run.dataset(data)
-            if self.checks is not None:
+            if check and self.checks is not None:
                 self.checks.look_at(X, data)
             self.run.flush()
         return _indexed(base, index)

@@ -64,7 +64,9 @@ class Fits:
                     run.tags({"fit_error": f"{type(outcome.error).__name__}: {outcome.error}"})
             elif earlier is None or self._memory.fitted.get(estimator) is None:
                 fitted = FittedRun(run, data_of(call), name, dataset)
-                fitted.checks = DataChecks(run, self._memory.preparation.lineage, data_of(call), prepared.made, dataset)
+                fitted.checks = DataChecks(
+                    run, self._memory.preparation.lineage, estimator, data_of(call), prepared.made, dataset
+                )
                 self._memory.link(estimator, fitted)
                 self._memory.preparation.fitted_with_run(call, run, prepared.made, name, outcome.value)
             if is_own:
