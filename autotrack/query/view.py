@@ -279,9 +279,11 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def by_interest(metrics: Any) -> list[str]:
-    """Metric names: those on held-out data first, then ``training_score``, then the other training metrics."""
+    """Metric names: those on held-out data first, then ``training_score``, times, and the other training metrics."""
 
     def rank(key: str) -> tuple[int, str]:
+        if key.endswith("_time"):  # of a search's candidates
+            return (2, key)
         if not key.startswith("training_"):
             return (2 if key == "fit_seconds" else 0, key)
         return (1 if key == "training_score" else 3, key)

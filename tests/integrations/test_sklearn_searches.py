@@ -234,6 +234,12 @@ def test_the_latest_run_is_the_search_and_not_one_of_its_candidates(logged):
     assert len(autotrack.search_runs()) == 6
 
 
+def test_of_a_candidate_the_score_is_shown_first(logged):
+    GridSearchCV(SVC(), {"C": [1]}, cv=3).fit(X, y)
+    (child,) = latest().children
+    assert "metrics   mean_test_score=" in repr(child)
+
+
 def test_a_replaced_step_changes_only_its_own_param(logged):
     pipeline = Pipeline([("s", StandardScaler()), ("m", SVC())])
     GridSearchCV(pipeline, {"s": [MinMaxScaler()], "m__C": [3]}, cv=3).fit(X, y)

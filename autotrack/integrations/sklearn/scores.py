@@ -151,7 +151,7 @@ def multilabel(y_true: Any, y_pred: Any, probabilities: Any = None, sample_weigh
         with np.errstate(all="ignore"):
             logs = np.log(np.clip(proba.astype(np.float64, copy=False), epsilon, 1 - epsilon))
             scores["log_loss"] = -float(_mean(np.where(true, logs, 0.0).sum(axis=1), weight))
-            areas = np.array([_areas(true[:, k], proba[:, k], weight)[0] for k in range(true.shape[1])])
+            areas = np.array([_auc(true[:, k], proba[:, k], weight) for k in range(true.shape[1])])
             # A label that nobody has weighs nothing, and so does its NaN.
             scores["roc_auc"] = float(np.sum(areas * share, where=share > 0))
     return scores
