@@ -34,11 +34,3 @@ def test_tasks_that_delayed_tasks_bring_are_waited_for_too():
     worker.submit(lambda: worker.submit(lambda: order.append("second"), delay=3600), delay=3600)
     assert worker.drain(30)
     assert order == ["second"]
-
-
-def test_a_forked_child_begins_without_them():
-    worker, order = Worker(), []
-    worker.submit(lambda: order.append(1), delay=3600)
-    worker.after_fork()
-    assert worker.drain(30)
-    assert order == []
