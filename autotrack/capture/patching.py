@@ -228,7 +228,16 @@ class Patches:
                     patch(born_lately)
             patch(cls)
 
-        observers = {name: _only_for(base, observer, look_again) for name, observer in methods.items()}
+        def glance(cls: type) -> None:
+            # A thorough look takes longer than a small `transform`.
+            held = vars(cls)
+            if newborn or any(type(held.get(name)) is FunctionType for name in timed):
+                look_again(cls)
+
+        observers = {
+            name: _only_for(base, observer, look_again if name in timed else glance)
+            for name, observer in methods.items()
+        }
         known: set[type] = set()
         stack = [base]
         while stack:
