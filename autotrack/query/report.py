@@ -46,7 +46,8 @@ class CaptureReport:
         for heading, notes in (("skipped", self.skipped), ("warning", self.warnings), ("check", self.checks)):
             for note in notes:
                 times = f" ({note.count} times)" if note.count > 1 else ""
-                yield heading, f"{note.subject}: {note.message}{times}"
+                message = " ".join(note.message.split())  # warnings come with line ends
+                yield heading, f"{note.subject}: {message}{times}"
 
     def __str__(self) -> str:
         return "\n".join(f"{heading:<9} {text.plain(sentence)}" for heading, sentence in self.lines())
