@@ -27,7 +27,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, Normalizer,
 import autotrack
 from autotrack.autologging import _integrations
 from autotrack.capture.shared_rows import shared_rows
-from autotrack.integrations.sklearn.data_checks import note_folds
+from autotrack.integrations.sklearn.preparing.data_checks import note_folds
 
 X, y = load_breast_cancer(return_X_y=True)
 FRAME = load_breast_cancer(as_frame=True).data

@@ -10,7 +10,7 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autotrack.integrations.sklearn import scores
+from autotrack.integrations.sklearn.fitting import scores
 
 seeds = st.integers(0, 2**32 - 1)
 

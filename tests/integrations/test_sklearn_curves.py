@@ -20,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
 import autotrack
-from autotrack.integrations.sklearn import curves
-from autotrack.integrations.sklearn.importances import feature_importances
+from autotrack.integrations.sklearn.plotting import curves
+from autotrack.integrations.sklearn.plotting.importances import feature_importances
 from autotrack.plots import data, points
 from autotrack.plots.files import from_json
 

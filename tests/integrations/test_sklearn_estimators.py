@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 from autotrack.integrations.sklearn import estimators, untouched
-from autotrack.integrations.sklearn.training import predict_training_data
+from autotrack.integrations.sklearn.fitting.training import predict_training_data
 
 X, y = load_iris(return_X_y=True)
 

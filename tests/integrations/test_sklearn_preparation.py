@@ -26,7 +26,7 @@ from sklearn.preprocessing import FunctionTransformer, LabelEncoder, MinMaxScale
 
 import autotrack
 from autotrack.autologging import _integrations
-from autotrack.integrations.sklearn.lineage import PART, SAME, Layout, Lineage, Made
+from autotrack.integrations.sklearn.preparing.lineage import PART, SAME, Layout, Lineage, Made
 
 X, y = load_iris(return_X_y=True)
 FRAME = pd.DataFrame(X, columns=["a", "b", "c", "d"])

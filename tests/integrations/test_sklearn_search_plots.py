@@ -11,8 +11,8 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import autotrack
-from autotrack.integrations.sklearn.search_plots import search_plot
-from autotrack.integrations.sklearn.search_results import Table
+from autotrack.integrations.sklearn.searching.plots import search_plot
+from autotrack.integrations.sklearn.searching.table import Table
 from autotrack.plots.drawing import draw
 
 X, y = load_iris(return_X_y=True)

@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 import autotrack
-from autotrack.integrations.sklearn.unsupervised import silhouette
+from autotrack.integrations.sklearn.fitting.unsupervised import silhouette
 
 X, y = load_iris(return_X_y=True)
 many, _ = make_blobs(3_000, 4, random_state=0)

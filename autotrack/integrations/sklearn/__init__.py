@@ -9,12 +9,14 @@ from typing import ClassVar
 
 from autotrack.capture.recorder import Session
 from autotrack.integrations.base import Call, Family, Functions, Integration, Method, Target, Watching
-from autotrack.integrations.sklearn import cross_validation, displays, scorers, threads
-from autotrack.integrations.sklearn.after_fit import AfterFit
-from autotrack.integrations.sklearn.cross_validation import CrossValidations
-from autotrack.integrations.sklearn.displays import Displays
-from autotrack.integrations.sklearn.fits import Fits
-from autotrack.integrations.sklearn.incremental import Incremental
+from autotrack.integrations.sklearn import threads
+from autotrack.integrations.sklearn.evaluating import displays, scorers
+from autotrack.integrations.sklearn.evaluating.after_fit import AfterFit
+from autotrack.integrations.sklearn.evaluating.displays import Displays
+from autotrack.integrations.sklearn.fitting.fits import Fits
+from autotrack.integrations.sklearn.fitting.incremental import Incremental
+from autotrack.integrations.sklearn.folds import cross_validation
+from autotrack.integrations.sklearn.folds.cross_validation import CrossValidations
 from autotrack.integrations.sklearn.memory import Memory
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from autotrack.capture.recorder import Links, RunRecorder, Session
 from autotrack.entities import SKIPPED
-from autotrack.integrations.sklearn.evaluation import FittedRun
-from autotrack.integrations.sklearn.predictions import Predictions
-from autotrack.integrations.sklearn.preparation import Preparation
-from autotrack.integrations.sklearn.underway import Rounds
+from autotrack.integrations.sklearn.evaluating.evaluation import FittedRun
+from autotrack.integrations.sklearn.evaluating.predictions import Predictions
+from autotrack.integrations.sklearn.preparing.preparation import Preparation
+from autotrack.integrations.sklearn.searching.underway import Rounds
 
 
 class Memory:

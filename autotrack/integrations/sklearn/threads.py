@@ -7,7 +7,7 @@ from typing import Any, Final
 from autotrack.capture import scope
 from autotrack.capture.trace import Node, by_key
 from autotrack.integrations.base import Call, Watching
-from autotrack.integrations.sklearn.underway import Rounds, task_done
+from autotrack.integrations.sklearn.searching.underway import Rounds, task_done
 
 _MARK: Final = "_autotrack_quiet"
 _FOR_US: Final = -1

@@ -17,7 +17,7 @@ from autotrack.capture.recorder import RunRecorder
 from autotrack.entities import SKIPPED
 from autotrack.events import number_to_json
 from autotrack.integrations.base import Call
-from autotrack.integrations.sklearn.predictions import Origin
+from autotrack.integrations.sklearn.evaluating.predictions import Origin
 
 FOLDER: Final = "metrics"
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from autotrack.capture.recorder import RunRecorder
-from autotrack.integrations.sklearn.search_results import Table
+from autotrack.integrations.sklearn.searching.table import Table
 from autotrack.plots import data, points
 from autotrack.plots.files import Plot, path_of, to_json
 

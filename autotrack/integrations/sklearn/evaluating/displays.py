@@ -15,9 +15,9 @@ from typing import Any, Final, cast
 from autotrack.capture.names import argument_name
 from autotrack.entities import SKIPPED
 from autotrack.integrations.base import Call, Method, Watching
-from autotrack.integrations.sklearn.evaluation import FittedRun, given
+from autotrack.integrations.sklearn.evaluating.evaluation import FittedRun, given
+from autotrack.integrations.sklearn.evaluating.predictions import Origin, Unknown
 from autotrack.integrations.sklearn.memory import Memory
-from autotrack.integrations.sklearn.predictions import Origin, Unknown
 
 _CLASSES: Final = (
     ("sklearn.metrics", "ConfusionMatrixDisplay"),

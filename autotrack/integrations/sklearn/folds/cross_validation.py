@@ -38,13 +38,14 @@ from autotrack.capture.recorder import RunRecorder, text
 from autotrack.capture.trace import Trace
 from autotrack.entities import WARNING, Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
-from autotrack.integrations.sklearn import cross_validation_results as results
-from autotrack.integrations.sklearn import estimators, inside, runs
-from autotrack.integrations.sklearn.cross_validation_results import Found
-from autotrack.integrations.sklearn.data_checks import note_folds
-from autotrack.integrations.sklearn.evaluation import FittedRun
+from autotrack.integrations.sklearn import estimators, runs
+from autotrack.integrations.sklearn.evaluating.evaluation import FittedRun
+from autotrack.integrations.sklearn.evaluating.predictions import Origin
+from autotrack.integrations.sklearn.fitting import inside
+from autotrack.integrations.sklearn.folds import results
+from autotrack.integrations.sklearn.folds.results import Found
 from autotrack.integrations.sklearn.memory import Memory
-from autotrack.integrations.sklearn.predictions import Origin
+from autotrack.integrations.sklearn.preparing.data_checks import note_folds
 
 FUNCTIONS: Final = (
     "cross_val_predict",

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from autotrack.capture.recorder import RunRecorder
-from autotrack.integrations.sklearn import curves, estimators
-from autotrack.integrations.sklearn.importances import feature_importances
-from autotrack.integrations.sklearn.training import PREFIX, TrainingPass
+from autotrack.integrations.sklearn import estimators
+from autotrack.integrations.sklearn.fitting.training import PREFIX, TrainingPass
+from autotrack.integrations.sklearn.plotting import curves
+from autotrack.integrations.sklearn.plotting.importances import feature_importances
 from autotrack.plots.files import Plot, path_of, to_json
 
 FILE: Final = path_of("training")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from autotrack.capture.names import argument_name
 from autotrack.integrations.base import Call
-from autotrack.integrations.sklearn.evaluation import given, shown
+from autotrack.integrations.sklearn.evaluating.evaluation import given, shown
 
 CLASSES: Final = ("_BaseScorer", "_MultimetricScorer", "_PassthroughScorer")
 """What scikit-learn's functions for scorers give back, in ``sklearn.metrics._scorer``."""

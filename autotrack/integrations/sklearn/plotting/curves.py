@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autotrack.capture.guard import shield
-from autotrack.integrations.sklearn.scores import Codes, Floats, codes_of, weights_of
+from autotrack.integrations.sklearn.fitting.scores import Codes, Floats, codes_of, weights_of
 from autotrack.plots import data
 from autotrack.plots.data import Series
 from autotrack.plots.files import Plot

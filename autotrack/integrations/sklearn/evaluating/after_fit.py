@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from autotrack.capture.guard import shield
 from autotrack.integrations.base import Call, Watching
-from autotrack.integrations.sklearn import results, scorers
-from autotrack.integrations.sklearn.evaluation import command, data_of, given, input_name, is_number, target_of
+from autotrack.integrations.sklearn.evaluating import results, scorers
+from autotrack.integrations.sklearn.evaluating.evaluation import (
+    command,
+    data_of,
+    given,
+    input_name,
+    is_number,
+    target_of,
+)
+from autotrack.integrations.sklearn.evaluating.predictions import TRUE, Origin, Unknown
 from autotrack.integrations.sklearn.memory import Memory
-from autotrack.integrations.sklearn.predictions import TRUE, Origin, Unknown
 
 
 class AfterFit:

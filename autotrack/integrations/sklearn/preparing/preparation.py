@@ -19,8 +19,8 @@ from autotrack.capture.names import argument_name
 from autotrack.capture.recorder import Links, RunRecorder, text
 from autotrack.integrations.base import Call, Watching
 from autotrack.integrations.sklearn import estimators
-from autotrack.integrations.sklearn.evaluation import data_of, input_name
-from autotrack.integrations.sklearn.lineage import PART, SAME, UNKNOWN, Lineage, Made, shape_of
+from autotrack.integrations.sklearn.evaluating.evaluation import data_of, input_name
+from autotrack.integrations.sklearn.preparing.lineage import PART, SAME, UNKNOWN, Lineage, Made, shape_of
 
 FILE: Final = "preprocessing.json"
 TAG: Final = "preprocessing"

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from autotrack.capture.recorder import RunRecorder
 from autotrack.entities import CHECK, Dataset
-from autotrack.integrations.sklearn.evaluation import UNKNOWN
-from autotrack.integrations.sklearn.lineage import Lineage, Made
-from autotrack.integrations.sklearn.preparation import Split, Step, learnt, steps_of
+from autotrack.integrations.sklearn.evaluating.evaluation import UNKNOWN
+from autotrack.integrations.sklearn.preparing.lineage import Lineage, Made
+from autotrack.integrations.sklearn.preparing.preparation import Split, Step, learnt, steps_of
 
 PREPROCESSING: Final = "preprocessing"
 SHARED_ROWS: Final = "shared rows"

@@ -11,7 +11,7 @@ from autotrack.capture.guard import warn
 from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.sinks import now
 from autotrack.entities import SKIPPED, Dataset
-from autotrack.integrations.sklearn.training import TrainingPass
+from autotrack.integrations.sklearn.fitting.training import TrainingPass
 
 MODEL: Final = "model"
 

@@ -18,7 +18,7 @@ from autotrack.entities import Dataset
 from autotrack.integrations.base import Call
 
 if TYPE_CHECKING:
-    from autotrack.integrations.sklearn.data_checks import DataChecks
+    from autotrack.integrations.sklearn.preparing.data_checks import DataChecks
 
 UNKNOWN: Final = "unknown_dataset"
 _MOST_DATASETS: Final = 16

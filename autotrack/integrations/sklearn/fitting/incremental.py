@@ -37,10 +37,10 @@ from autotrack.capture.trace import Trace
 from autotrack.entities import FAILED, FINISHED, KILLED, SKIPPED, WARNING, Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
 from autotrack.integrations.sklearn import estimators, runs
-from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name
+from autotrack.integrations.sklearn.evaluating.evaluation import FittedRun, data_of, input_name
+from autotrack.integrations.sklearn.fitting.model_writing import MODEL, write_models
+from autotrack.integrations.sklearn.fitting.training import TrainingPass, predict_training_data
 from autotrack.integrations.sklearn.memory import Memory
-from autotrack.integrations.sklearn.model_writing import MODEL, write_models
-from autotrack.integrations.sklearn.training import TrainingPass, predict_training_data
 
 _EVERY_UP_TO: Final = 100
 _SPREAD: Final = 1.02

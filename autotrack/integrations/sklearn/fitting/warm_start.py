@@ -17,7 +17,7 @@ from autotrack.capture.recorder import Links, RunRecorder, Session
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call
 from autotrack.integrations.sklearn.estimators import attribute, last_step
-from autotrack.integrations.sklearn.evaluation import data_of
+from autotrack.integrations.sklearn.evaluating.evaluation import data_of
 
 _PATIENCE: Final = 5.0
 """So many seconds a fit waits for what is still being worked out of the fit before, whose step it must get."""

@@ -11,12 +11,13 @@ from autotrack.capture.sinks import now
 from autotrack.capture.trace import Trace
 from autotrack.entities import SKIPPED, Dataset
 from autotrack.integrations.base import Call, Outcome
-from autotrack.integrations.sklearn import inside, scores, searches, unsupervised
-from autotrack.integrations.sklearn.evaluation import data_of, target_of
-from autotrack.integrations.sklearn.model_writing import MODEL, write_models
-from autotrack.integrations.sklearn.plotting import TrainingPlots
-from autotrack.integrations.sklearn.training import TrainingPass, predict_training_data
-from autotrack.integrations.sklearn.underway import Underway
+from autotrack.integrations.sklearn.evaluating.evaluation import data_of, target_of
+from autotrack.integrations.sklearn.fitting import inside, scores, unsupervised
+from autotrack.integrations.sklearn.fitting.model_writing import MODEL, write_models
+from autotrack.integrations.sklearn.fitting.training import TrainingPass, predict_training_data
+from autotrack.integrations.sklearn.plotting.training_plots import TrainingPlots
+from autotrack.integrations.sklearn.searching import searches
+from autotrack.integrations.sklearn.searching.underway import Underway
 
 Task = Callable[[], None]
 

@@ -13,10 +13,10 @@ from autotrack.capture.progress import Bar, is_wanted
 from autotrack.capture.recorder import RunRecorder, number
 from autotrack.capture.sinks import now
 from autotrack.entities import CANDIDATE, FAILED, FINISHED, SKIPPED, WARNING, Dataset, Metric, Note
-from autotrack.integrations.sklearn import search_plots
 from autotrack.integrations.sklearn.estimators import attribute, class_tags, is_search, last_step, printed, run_name
-from autotrack.integrations.sklearn.search_results import Table
-from autotrack.integrations.sklearn.underway import Underway
+from autotrack.integrations.sklearn.searching import plots as search_plots
+from autotrack.integrations.sklearn.searching.table import Table
+from autotrack.integrations.sklearn.searching.underway import Underway
 from autotrack.settings import Settings
 
 RESULTS: Final = "cv_results.csv"

@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 
 from autotrack.capture.recorder import number, text
-from autotrack.integrations.sklearn import scores
 from autotrack.integrations.sklearn.estimators import (
     attribute,
     label_rule,
@@ -21,6 +20,7 @@ from autotrack.integrations.sklearn.estimators import (
     task,
     without_names,
 )
+from autotrack.integrations.sklearn.fitting import scores
 from autotrack.integrations.sklearn.rows import count_rows, every
 from autotrack.integrations.sklearn.untouched import untouched
 

@@ -9,13 +9,15 @@ from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.trace import Trace
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call, Watching
-from autotrack.integrations.sklearn import estimators, leavings, runs, searches
-from autotrack.integrations.sklearn.data_checks import DataChecks, note_folds
-from autotrack.integrations.sklearn.evaluation import FittedRun, data_of, input_name, target_of
+from autotrack.integrations.sklearn import estimators, runs
+from autotrack.integrations.sklearn.evaluating.evaluation import FittedRun, data_of, input_name, target_of
+from autotrack.integrations.sklearn.evaluating.predictions import Origin
+from autotrack.integrations.sklearn.fitting import leavings
+from autotrack.integrations.sklearn.fitting.warm_start import Earlier, WarmStarts
 from autotrack.integrations.sklearn.memory import Memory
-from autotrack.integrations.sklearn.predictions import Origin
-from autotrack.integrations.sklearn.underway import Underway
-from autotrack.integrations.sklearn.warm_start import Earlier, WarmStarts
+from autotrack.integrations.sklearn.preparing.data_checks import DataChecks, note_folds
+from autotrack.integrations.sklearn.searching import searches
+from autotrack.integrations.sklearn.searching.underway import Underway
 
 
 class Fits:

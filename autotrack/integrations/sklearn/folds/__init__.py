@@ -1,0 +1,1 @@
+"""Evaluations that fit clones: ``cross_val_score`` and its kin."""

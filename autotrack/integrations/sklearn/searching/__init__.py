@@ -1,0 +1,1 @@
+"""Parameter searches: results, candidates, and how far they are."""
