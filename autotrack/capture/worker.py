@@ -17,8 +17,14 @@ from autotrack.capture.guard import shield
 
 Task = Callable[[], None]
 
+PAUSE: Final = 0.25
+"""Seconds without anything new until what can wait is done: just after a fit the script itself goes on."""
+
 _MOST: Final = 256
 """More tasks than this do not wait: the thread that brings one does it itself, so that memory stays bounded."""
+
+_MOST_LATER: Final = 64
+"""The same for tasks that can wait, of which the oldest is done then."""
 
 
 class Worker:
@@ -30,22 +36,33 @@ class Worker:
     def after_fork(self) -> None:
         """Begin anew, without the thread and the tasks of the parent."""
         self._tasks: deque[Task] = deque()
-        self._later: list[tuple[float, Task]] = []
+        self._later: deque[Task] = deque()
+        self._due = 0.0
         self._changed = threading.Condition()
         self._running = False
         self._thread: threading.Thread | None = None
 
     def submit(self, task: Task, delay: float = 0.0) -> None:
-        """Have a task done soon, or after ``delay`` seconds or the next `drain`; never raises for what it does."""
+        """Have a task done soon; never raises for what it does.
+
+        With a ``delay`` in seconds it is done when so long no other such task came, or at the next `drain`: two threads
+        that compute at once wait for each other's turn at the interpreter, up to 5 ms each time. A loop of fits goes on
+        undisturbed.
+        """
         with self._changed:
-            if len(self._tasks) + len(self._later) < _MOST and self._start():
-                if delay:
-                    self._later.append((time.monotonic() + delay, task))
-                else:
+            if self._start():
+                if not delay and len(self._tasks) < _MOST:
                     self._tasks.append(task)
-                if not delay or len(self._later) == 1:  # else it has its next time already
                     self._changed.notify_all()
-                return
+                    return
+                if delay:
+                    self._later.append(task)
+                    self._due = max(self._due, time.monotonic() + delay)
+                    if len(self._later) == 1:
+                        self._changed.notify_all()
+                    if len(self._later) <= _MOST_LATER:
+                        return
+                    task = self._later.popleft()
         _do(task)
 
     def later(self, task: Task) -> None:
@@ -60,27 +77,21 @@ class Worker:
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while self._tasks or self._later or self._running:
-                if self._later:
-                    self._bring_forward()
-                    self._changed.notify_all()
                 if self._thread is None or not self._thread.is_alive():
                     break
+                if self._later:
+                    self._due = 0.0
+                    self._changed.notify_all()
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return False
                 self._changed.wait(left)
-            left_over, self._tasks = self._tasks, deque()
+            left_over = [*self._tasks, *self._later]
+            self._tasks.clear()
+            self._later.clear()
         for task in left_over:
             _do(task)
         return True
-
-    def _bring_forward(self, until: float | None = None) -> float | None:
-        """Make tasks of those that are due (of all, without ``until``); gives back when the next one is."""
-        due = [task for at, task in self._later if until is None or at <= until]
-        if due:
-            self._later = [] if until is None else [(at, task) for at, task in self._later if at > until]
-            self._tasks.extend(due)
-        return min((at for at, _ in self._later), default=None)
 
     def _start(self) -> bool:
         if self._thread is not None and self._thread.is_alive():
@@ -99,14 +110,19 @@ class Worker:
             with self._changed:
                 self._running = False
                 self._changed.notify_all()
-                while not self._tasks:
-                    at = self._bring_forward(time.monotonic())
-                    if not self._tasks:
-                        self._changed.wait(None if at is None else max(0.0, at - time.monotonic()))
-                task = self._tasks.popleft()
+                task = self._next()
                 self._running = True
             _do(task)
             del task
+
+    def _next(self) -> Task:
+        """Wait for the next task."""
+        while not self._tasks:
+            left = self._due - time.monotonic()
+            if self._later and left <= 0:
+                return self._later.popleft()
+            self._changed.wait(left if self._later else None)
+        return self._tasks.popleft()
 
 
 def _do(task: Task) -> None:

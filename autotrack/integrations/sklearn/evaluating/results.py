@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from autotrack.capture.recorder import RunRecorder
+from autotrack.capture.worker import PAUSE
 from autotrack.entities import SKIPPED
 from autotrack.events import number_to_json
 from autotrack.integrations.base import Call
@@ -70,7 +71,7 @@ def record(call: Call, name: str, value: Any, origin: Origin, command: str) -> N
 
     run.flush()
     if tasks:
-        run.session.worker.submit(write)
+        run.session.worker.submit(write, delay=PAUSE)
 
 
 def _own(value: Any) -> Any:

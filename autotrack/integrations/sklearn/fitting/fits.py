@@ -7,6 +7,7 @@ from typing import Any
 
 from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.trace import Trace
+from autotrack.capture.worker import PAUSE
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call, Watching
 from autotrack.integrations.sklearn import estimators, runs
@@ -76,7 +77,7 @@ class Fits:
             else:
                 run.flush()
             if later:
-                self._session.worker.submit(leavings.one_by_one(run, later), leavings.DELAY)
+                self._session.worker.submit(leavings.one_by_one(run, later), delay=PAUSE)
         finally:
             # Only where the fit was left by a way not foreseen above, such as Ctrl-C in our own part.
             if underway is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from autotrack.capture.guard import shield
 from autotrack.capture.recorder import RunRecorder
@@ -20,9 +20,6 @@ from autotrack.integrations.sklearn.searching import searches
 from autotrack.integrations.sklearn.searching.underway import Underway
 
 Task = Callable[[], None]
-
-DELAY: Final = 0.25
-"""Seconds until what can wait is done: just after a fit the script goes on, and would share the interpreter."""
 
 
 def look_after(

@@ -36,6 +36,7 @@ from autotrack.capture.guard import shield
 from autotrack.capture.names import argument_name
 from autotrack.capture.recorder import RunRecorder, text
 from autotrack.capture.trace import Trace
+from autotrack.capture.worker import PAUSE
 from autotrack.entities import WARNING, Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
 from autotrack.integrations.sklearn import estimators, runs
@@ -105,7 +106,7 @@ class CrossValidations:
             else:
                 run.flush()
             if later:
-                self._session.worker.submit(partial(_finish, run, later))
+                self._session.worker.submit(partial(_finish, run, later), delay=PAUSE)
         finally:
             # Only where the call was left by a way not foreseen above, such as Ctrl-C in our own part.
             if is_own and not run.ended:
