@@ -224,3 +224,30 @@ def test_a_failed_fit_keeps_its_warnings_and_its_tree(logged):
     assert run.status == "FAILED"
     assert [note.message for note in run.capture_report.warnings] == ["about to fail"]
     assert names(trace_of(run)) == {"Fails": [{"SVC": []}]}
+
+
+def test_sampled_rows_are_told(logged):
+    autotrack.autolog(max_metric_rows=50)
+    SVC().fit(iris_X, iris_y)
+    (note,) = latest().capture_report.skipped
+    assert note.message == "training metrics and plots are those of 50 of 150, evenly spaced (option max_metric_rows)"
+
+
+def test_data_of_an_unknown_type_is_told(logged):
+    class Text:
+        def __init__(self, lines):
+            self.lines = lines
+
+        def __len__(self):
+            return len(self.lines)
+
+    class Reads(BaseEstimator):
+        def fit(self, corpus, y=None):
+            self.longest_ = max(map(len, corpus.lines))
+            return self
+
+    Reads().fit(Text(["a", "bc"]))
+    run = latest()
+    assert [note.subject for note in run.capture_report.skipped] == ["dataset"]
+    assert "Text" in run.capture_report.skipped[0].message
+    assert run.datasets[0].shape == (2,)

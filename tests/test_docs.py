@@ -8,6 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_breast_cancer
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.naive_bayes import GaussianNB
+from sklearn.tree import DecisionTreeRegressor
 
 import autotrack
 from autotrack.cli.app import app
@@ -69,3 +75,23 @@ def test_the_commands_of_the_readme_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^\$ make (\w+)", README, flags=re.MULTILINE):
         assert f"\n{target}:" in makefile
+
+
+def test_every_training_metric_of_common_models_stands_on_the_page_of_what_is_recorded(logged):
+    page = (ROOT / "docs" / "recording.md").read_text(encoding="utf-8")
+    X, y = load_breast_cancer(return_X_y=True)
+    models = [
+        GaussianNB(),
+        DecisionTreeRegressor(max_depth=3),
+        KMeans(2, n_init=1),
+        PCA(3),
+        IsolationForest(n_estimators=20),
+    ]
+    for model in models:
+        model.fit(X, y)
+    autotrack.flush()
+    for name in [type(model).__name__ for model in models]:
+        run = autotrack.get_run(name)
+        recorded = {*run.metrics, *run.plots} - {"fit_seconds"}
+        assert recorded, name
+        assert {key for key in recorded if f"`{key}`" not in page} <= {"training_noise_variance"}, name

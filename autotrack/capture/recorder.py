@@ -119,6 +119,8 @@ class RunRecorder:
     def dataset(self, data: Dataset) -> None:
         """Gather that the run saw this data."""
         self.add(DatasetLogged(self.run_id, data))
+        if not data.digest:
+            self.note(SKIPPED, "dataset", f"{data.name} is of a type that is not known ({data.kind}): it has no digest")
 
     def artifact_path(self, path: str) -> Path:
         """Where an artifact of this run goes on this machine's disk."""

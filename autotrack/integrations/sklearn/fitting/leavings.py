@@ -63,7 +63,9 @@ def look_after(
         for subject, reason in taken.skipped.items():
             run.note(SKIPPED, subject, reason)
     if taken is not None and taken.rows < taken.total:
-        run.tags({"training_metrics_rows": f"{taken.rows} of {taken.total}, evenly spaced"})
+        sampled = f"{taken.rows} of {taken.total}, evenly spaced"
+        run.tags({"training_metrics_rows": sampled})
+        run.note(SKIPPED, "rows", f"training metrics and plots are those of {sampled} (option max_metric_rows)")
     if settings.log_models:
         models = {MODEL: call.instance}
         if search is not None and search is call.instance:
