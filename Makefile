@@ -48,7 +48,9 @@ demo: $(VENV)/.base
 	@echo "  autotrack show latest                             everything about the last run"
 	@echo "  autotrack runs --filter 'metrics.r2_score_test_x > 0.4' --order-by 'metrics.r2_score_test_x DESC'"
 	@echo "  autotrack compare \$$(autotrack runs --limit 2 --columns run_id --format csv | tail -n +2)"
+	@echo "  autotrack plot latest --out figures               its plots as pictures"
 	@echo "  autotrack run examples/plain_script.py 0.5        a script without a line of autotrack in it"
+	@echo "  python examples/search_wine.py                    a search, its candidates, held-out metrics"
 	@echo "  python -c \"import autotrack; print(autotrack.get_run('latest').model())\""
 
 test: $(VENV)/.dev

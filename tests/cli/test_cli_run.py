@@ -220,3 +220,19 @@ def test_the_plain_example_is_recorded_without_a_line(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
     run = autotrack.get_run("latest", store=tmp_path / ".autotrack")
     assert {"accuracy_score_X_test", "roc_auc_score_X_test"} <= run.metrics.keys()
+
+
+def test_the_search_example_leaves_what_it_says(tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples" / "search_wine.py"
+    done = subprocess.run(
+        [sys.executable, str(example)], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+    )
+    store = tmp_path / ".autotrack"
+    folds = autotrack.get_run("cross_validate(RandomForestClassifier)", store=store)
+    assert f"forest: accuracy {folds.metrics['mean_test_accuracy']:.3f}" in done.stdout
+    assert len(folds.metric_history("test_f1_macro")) == 5
+    search = autotrack.get_run("GridSearchCV(Pipeline(SVC))", store=store)
+    assert f"support vectors: accuracy {search.metrics['accuracy_score_X_test']:.3f}" in done.stdout
+    assert len(search.children) == 5
+    assert {"confusion_matrix_X_test", "search_scores", "training_confusion_matrix"} <= set(search.plots)
+    assert search.artifact_path("metrics/classification_report_X_test.txt").read_text() in done.stdout

@@ -184,3 +184,11 @@ def test_estimators_taken_for_pure_neither_draw_nor_change():
         assert not untouched._changed(vars(estimator), before), cls
         assert not untouched._differ(np.random.get_state(), state), cls
     assert count > 60
+
+
+def test_a_run_is_named_after_the_estimator_and_what_it_was_given():
+    assert estimators.run_name(ensemble.RandomForestClassifier()) == "RandomForestClassifier"
+    assert estimators.run_name(ensemble.BaggingClassifier(SVC())) == "BaggingClassifier(SVC)"
+    assert (
+        estimators.run_name(GridSearchCV(make_pipeline(StandardScaler(), SVC()), {})) == "GridSearchCV(Pipeline(SVC))"
+    )

@@ -128,7 +128,8 @@ def run_name(estimator: Any) -> str:
     if last is not estimator and last is not None and not isinstance(last, str):
         return f"{cls}({run_name(last)})"
     inner = attribute(estimator, "estimator")
-    if is_estimator(inner):
+    # A forest has such an attribute too, and nobody ever gave it one.
+    if is_estimator(inner) and _takes(type(estimator), "estimator"):
         return f"{cls}({run_name(inner)})"
     return cls
 
@@ -275,6 +276,13 @@ _NO_DEFAULT: Final = object()
 def _defaults(cls: Any) -> dict[str, Any]:
     init = inspect.signature(getattr(cls.__init__, "deprecated_original", cls.__init__))
     return {name: parameter.default for name, parameter in init.parameters.items()}
+
+
+def _takes(cls: Any, name: str) -> bool:
+    try:
+        return name in _defaults(cls)
+    except (TypeError, ValueError):  # a class of the user's whose signature cannot be read
+        return True
 
 
 def _is_foreign(cls: type) -> bool:
