@@ -1,4 +1,4 @@
-"""Rows of the user's data, whatever it is kept in: how many there are, and every so-manieth of them."""
+"""Rows of the user's data, whatever it is kept in: how many there are, the first ones, every so-manieth."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ def count_rows(X: Any) -> int | None:
         return len(X)
     except TypeError:
         return None
+
+
+def first(count: int, X: Any) -> Any:
+    """The first rows, as a copy of ours."""
+    if hasattr(X, "iloc"):
+        return X.iloc[:count].copy()
+    if hasattr(X, "tocsr"):  # not every sparse format has rows to take
+        X = X.tocsr()
+    rows = X[:count]
+    return rows.copy() if isinstance(rows, np.ndarray) or hasattr(rows, "tocsr") else rows
 
 
 def every(step: int, X: Any) -> Any:

@@ -41,6 +41,7 @@ from autotrack.integrations.sklearn.evaluating.evaluation import FittedRun, data
 from autotrack.integrations.sklearn.fitting.model_writing import MODEL, write_models
 from autotrack.integrations.sklearn.fitting.training import TrainingPass, predict_training_data
 from autotrack.integrations.sklearn.memory import Memory
+from autotrack.integrations.sklearn.rows import count_rows, first
 
 _EVERY_UP_TO: Final = 100
 _SPREAD: Final = 1.02
@@ -183,7 +184,7 @@ class Incremental:
             run.note(WARNING, "partial_fit", f"step {run.step} raised {type(error).__name__}: {text(error)}")
         else:
             loop.verdict = None
-            loop.rows += _rows(data_of(call))
+            loop.rows += count_rows(data_of(call)) or 0
             metrics["rows_seen"] = loop.rows
             with run.attempt("training metrics", "work out the training metrics of a batch"):
                 self._look(loop, call, metrics)
@@ -284,24 +285,9 @@ class Incremental:
                 self._end(self._gone.popleft())
 
 
-def _rows(X: Any) -> int:
-    shape = getattr(X, "shape", None)
-    if shape:
-        return int(shape[0])
-    try:
-        return len(X)
-    except TypeError:
-        return 0
-
-
 def _sample(X: Any, taken: TrainingPass | None) -> tuple[Any, TrainingPass | None]:
     """A few rows of a batch, and the predictions for them, as copies of ours."""
-    if hasattr(X, "iloc"):
-        rows: Any = X.iloc[:_SAMPLE].copy()
-    elif isinstance(X, np.ndarray) or hasattr(X, "tocsr"):
-        rows = (X.tocsr() if hasattr(X, "tocsr") else X)[:_SAMPLE].copy()
-    else:
-        rows = X[:_SAMPLE]
+    rows = first(_SAMPLE, X)
     if taken is None or taken.y_pred is None:
         return rows, None
     predicted = taken.y_pred[:_SAMPLE].copy()

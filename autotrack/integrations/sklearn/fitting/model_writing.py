@@ -12,8 +12,11 @@ from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.sinks import now
 from autotrack.entities import SKIPPED, Dataset
 from autotrack.integrations.sklearn.fitting.training import TrainingPass
+from autotrack.integrations.sklearn.rows import first
 
 MODEL: Final = "model"
+_EXAMPLE: Final = 5
+"""Rows of an input example."""
 
 
 def write_models(
@@ -40,7 +43,7 @@ def write_models(
                 {c["name"]: c["missing"] for c in dataset.columns if "missing" in c} if dataset is not None else None
             )
             signature, _ = infer_signature(X, None if taken is None else taken.y_pred, missing=missing)
-    example = X[:5] if settings.log_input_examples else None
+    example = first(_EXAMPLE, X) if settings.log_input_examples else None
     for path, model in models.items():
         with run.attempt(path, "write the fitted model"):
             written = write_model(
