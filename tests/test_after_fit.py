@@ -6,13 +6,15 @@ import functools
 import json
 import pickle
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 
 import cloudpickle
 import numpy as np
 import pytest
 import sklearn.metrics as skm
 from sklearn import metrics as m
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.calibration import calibration_curve
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
@@ -490,3 +492,37 @@ def test_what_is_written_later_is_there_when_the_script_has_ended(script, tmp_pa
     run = autotrack.get_run("latest", store=tmp_path / ".autotrack")
     assert calls(run) == {"accuracy_score_test_X": "accuracy_score(y_true=test_y, y_pred=predicted)"}
     assert {"metrics/confusion_matrix_test_X.json", "plots/confusion_matrix_test_X.json"} <= set(run.artifacts)
+
+
+@pytest.mark.parametrize("value", [Decimal("0.25"), Fraction(1, 4), np.float32(0.25), np.array(0.25)], ids=repr)
+def test_a_score_of_any_kind_of_number_is_a_metric(logged, value):
+    class Scores(RegressorMixin, BaseEstimator):
+        def fit(self, X, y):
+            return self
+
+        def predict(self, X):
+            return np.zeros(len(X))
+
+        def score(self, X, y):
+            return value
+
+    Scores().fit(test_X, test_y).score(test_X, test_y)
+    run = latest()
+    assert run.metrics["Scores_score_test_X"] == 0.25
+    assert run.metrics["training_score"] == 0.25
+
+
+@pytest.mark.parametrize("value", [True, 1j, None, "good"], ids=repr)
+def test_a_score_that_is_no_number_is_none(logged, value):
+    class Scores(RegressorMixin, BaseEstimator):
+        def fit(self, X, y):
+            return self
+
+        def predict(self, X):
+            return np.zeros(len(X))
+
+        def score(self, X, y):
+            return value
+
+    assert Scores().fit(test_X, test_y).score(test_X, test_y) is value
+    assert "Scores_score_test_X" not in latest().metrics

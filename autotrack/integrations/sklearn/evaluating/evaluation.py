@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import numbers
 import threading
 import weakref
 from collections import Counter
@@ -181,9 +182,11 @@ def given(call: Call) -> list[tuple[str, Any]]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a result is a metric: a number and no bool, or an array of no dimensions that holds one."""
+    """Whether a result is a metric: a real number and no bool, or an array of no dimensions that holds one."""
     if isinstance(value, (int, float, np.number)):
-        return not isinstance(value, bool)
+        return not isinstance(value, (bool, np.complexfloating))
+    if isinstance(value, numbers.Number):  # Decimal, Fraction
+        return not isinstance(value, complex)
     return getattr(value, "shape", None) == () and getattr(value, "ndim", None) == 0 and not _is_bool(value)
 
 
