@@ -318,7 +318,7 @@ def test_decisions_of_many_classes_give_the_labels(logged):
 def test_importances_of_a_forest_are_its_own(model):
     X, y = load_breast_cancer(return_X_y=True)
     model.fit(X, y)
-    plot = feature_importances(model, X)
+    plot = feature_importances(model, X)()
     order = np.argsort(-model.feature_importances_, kind="stable")[: data.FEATURES]
     np.testing.assert_allclose(plot["values"], model.feature_importances_[order], atol=1e-6)
     assert plot["names"] == [f"x{place}" for place in order]
@@ -332,7 +332,7 @@ def test_importances_are_named_by_what_comes_out_of_the_pipeline():
 
     X = pd.DataFrame({"city": list("abcabcab"), "rooms": range(8)})
     columns = make_column_transformer((OneHotEncoder(), ["city"]), (StandardScaler(), ["rooms"]))
-    plot = feature_importances(make_pipeline(columns, LinearRegression()).fit(X, range(8)), X)
+    plot = feature_importances(make_pipeline(columns, LinearRegression()).fit(X, range(8)), X)()
     assert sorted(plot["names"]) == sorted(columns.get_feature_names_out())
 
 
@@ -341,7 +341,7 @@ def test_importances_of_text_are_named_by_words():
 
     texts = ["good film", "bad film", "good good play", "bad play"]
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0, 1, 0])
-    plot = feature_importances(model, texts)
+    plot = feature_importances(model, texts)()
     assert set(plot["names"][:2]) == {"good", "bad"}
     assert plot["importance"] == "coefficient"
     assert dict(zip(plot["names"], plot["values"], strict=True))["bad"] < 0
@@ -352,7 +352,7 @@ def test_importances_of_several_classes_are_mean_absolute_coefficients():
 
     X, y = load_iris(return_X_y=True, as_frame=True)
     model = GridSearchCV(LogisticRegression(max_iter=500), {"C": [0.1, 1]}, cv=2).fit(X, y)
-    plot = feature_importances(model, X)
+    plot = feature_importances(model, X)()
     expected = np.abs(model.best_estimator_.coef_).mean(axis=0)
     assert plot["values"] == pytest.approx(sorted(expected, reverse=True), abs=1e-5)
     assert plot["names"] == list(X.columns[np.argsort(-expected)])
@@ -375,7 +375,7 @@ def test_importances_of_a_transformer_that_cannot_name_its_columns():
 
     X, y = load_diabetes(return_X_y=True, as_frame=True)
     for step in (Silent(), Raising()):
-        plot = feature_importances(make_pipeline(step, LinearRegression()).fit(X, y), X)
+        plot = feature_importances(make_pipeline(step, LinearRegression()).fit(X, y), X)()
         assert sorted(plot["names"]) == [f"x{place}" for place in range(10)]
 
 

@@ -5,7 +5,8 @@ Everything is read before the fit returns, as the user may fit again on the next
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -22,8 +23,8 @@ _MOST_NAMES: Final = 10_000
 """Of more features names are not asked for, unless a vocabulary has them at hand."""
 
 
-def feature_importances(estimator: Any, X: Any, subtitle: str = "") -> Plot | None:
-    """The importances of a fitted model as a plot; ``None`` where it has none.
+def feature_importances(estimator: Any, X: Any, subtitle: str = "") -> Callable[[], Plot] | None:
+    """What makes the plot of a fitted model's importances, from copies of ours; ``None`` where it has none.
 
     ``feature_importances_`` comes before ``coef_``. Of coefficients for several classes or outputs it is the mean of
     their absolute values.
@@ -39,7 +40,8 @@ def feature_importances(estimator: Any, X: Any, subtitle: str = "") -> Plot | No
             values, std, importance = found
             kept = np.argsort(-np.abs(values), kind="stable")[: data.FEATURES]  # NaN comes last
             title = "Coefficients" if importance in (_COEFFICIENT, _COEFFICIENTS) else "Feature importances"
-            return data.feature_importances(
+            return partial(
+                data.feature_importances,
                 names.of(kept, len(values)),
                 values[kept],
                 std=None if std is None else std[kept],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from autotrack.capture.recorder import RunRecorder
@@ -30,14 +30,13 @@ class TrainingPlots:
         self._run = run
         self._name = estimators.run_name(estimator)
         self._pos_label = pos_label
-        self._plots: dict[str, Plot] = {}
+        self._importances: Callable[[], Plot] | None = None
         with run.attempt("feature importances", "read the feature importances of the fitted model"):
-            found = feature_importances(estimator, X, self._name)
-            if found is not None:
-                self._plots["feature_importances"] = found
+            self._importances = feature_importances(estimator, X, self._name)
 
     def write(self, taken: TrainingPass | None, metrics: Mapping[str, float]) -> None:
         """Work the other plots out and write the file, if there are any plots."""
+        plots: dict[str, Plot] = {}
         if taken is not None:
             rows = f", {taken.rows:,} of {taken.total:,} rows" if taken.rows < taken.total else ""
             seen = curves.Seen(
@@ -52,6 +51,9 @@ class TrainingPlots:
                 f"{self._name}, training data{rows}",
                 {name.removeprefix(PREFIX): value for name, value in metrics.items()},
             )
-            self._plots = curves.plots(seen, PREFIX, self._run.attempt) | self._plots
-        if self._plots:
-            self._run.artifact(FILE, to_json(self._plots))
+            plots = curves.plots(seen, PREFIX, self._run.attempt)
+        if self._importances is not None:
+            with self._run.attempt("feature importances", "make the plot of the feature importances"):
+                plots["feature_importances"] = self._importances()
+        if plots:
+            self._run.artifact(FILE, to_json(plots))
