@@ -13,7 +13,7 @@ from autotrack.cli.direction import direction
 from autotrack.entities import Run
 from autotrack.events import number_to_json
 from autotrack.query import table, text
-from autotrack.query.view import summary
+from autotrack.query.view import is_about_the_fit, summary
 
 SHORT_ID: Final = 8
 NAME_WIDTH: Final = 32
@@ -105,7 +105,9 @@ def telling(runs: Sequence[Run]) -> list[Column]:
     """The metrics and params that tell these runs apart, the most telling first."""
     metrics = [Column("metrics", key) for key in _common_first(runs, "metrics")]
     held_out = [column for column in metrics if not _is_training(column.key)]
-    held_out.sort(key=lambda column: direction(column.key) < 1)  # scores before errors, each the commonest first
+    held_out.sort(
+        key=lambda column: (direction(column.key) < 1, column.key.startswith("std_"))
+    )  # scores before errors, each the commonest first
     score = [column for column in metrics if column.key == "training_score"]
     params = [
         Column("params", key)
@@ -149,7 +151,7 @@ def _parts(name: str) -> list[str]:
 
 
 def _is_training(key: str) -> bool:
-    return key.startswith("training_") or key == "fit_seconds"
+    return key.startswith("training_") or is_about_the_fit(key)
 
 
 def _common_first(runs: Sequence[Run], kind: str) -> list[str]:

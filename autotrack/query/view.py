@@ -279,16 +279,21 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def by_interest(metrics: Any) -> list[str]:
-    """Metric names: those on held-out data first, then ``training_score``, times, and the other training metrics."""
+    """Metric names: those on held-out data first, then ``training_score``, how the fit went, the training metrics."""
 
     def rank(key: str) -> tuple[int, str]:
-        if key.endswith("_time"):  # of a search's candidates
+        if is_about_the_fit(key):
             return (2, key)
         if not key.startswith("training_"):
-            return (2 if key == "fit_seconds" else 0, key)
+            return (0, key)
         return (1 if key == "training_score" else 3, key)
 
     return sorted(metrics, key=rank)
+
+
+def is_about_the_fit(key: str) -> bool:
+    """Whether a metric tells how a fit went (times, iterations, ranks) rather than how good the model is."""
+    return key.endswith("_time") or key.startswith(("fit_seconds", "rank_")) or key in ("n_iter", "rows_seen")
 
 
 def last_line(error: str) -> str:
