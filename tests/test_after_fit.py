@@ -494,19 +494,25 @@ def test_what_is_written_later_is_there_when_the_script_has_ended(script, tmp_pa
     assert {"metrics/confusion_matrix_test_X.json", "plots/confusion_matrix_test_X.json"} <= set(run.artifacts)
 
 
+class Scores(RegressorMixin, BaseEstimator):
+    """An estimator of the user's whose score is whatever it was given."""
+
+    def __init__(self, value=None):
+        self.value = value
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return np.zeros(len(X))
+
+    def score(self, X, y):
+        return self.value
+
+
 @pytest.mark.parametrize("value", [Decimal("0.25"), Fraction(1, 4), np.float32(0.25), np.array(0.25)], ids=repr)
 def test_a_score_of_any_kind_of_number_is_a_metric(logged, value):
-    class Scores(RegressorMixin, BaseEstimator):
-        def fit(self, X, y):
-            return self
-
-        def predict(self, X):
-            return np.zeros(len(X))
-
-        def score(self, X, y):
-            return value
-
-    Scores().fit(test_X, test_y).score(test_X, test_y)
+    Scores(value).fit(test_X, test_y).score(test_X, test_y)
     run = latest()
     assert run.metrics["Scores_score_test_X"] == 0.25
     assert run.metrics["training_score"] == 0.25
@@ -514,15 +520,5 @@ def test_a_score_of_any_kind_of_number_is_a_metric(logged, value):
 
 @pytest.mark.parametrize("value", [True, 1j, None, "good"], ids=repr)
 def test_a_score_that_is_no_number_is_none(logged, value):
-    class Scores(RegressorMixin, BaseEstimator):
-        def fit(self, X, y):
-            return self
-
-        def predict(self, X):
-            return np.zeros(len(X))
-
-        def score(self, X, y):
-            return value
-
-    assert Scores().fit(test_X, test_y).score(test_X, test_y) is value
+    assert Scores(value).fit(test_X, test_y).score(test_X, test_y) is value
     assert "Scores_score_test_X" not in latest().metrics

@@ -16,6 +16,16 @@ Watching = Generator[Mapping[str, Any] | None, Outcome, None]
 """What an observer is: up to its one ``yield`` it looks at the call, behind it at the `Outcome`."""
 
 
+def along(watching: Watching) -> Generator[Mapping[str, Any] | None, Outcome, Outcome]:
+    """Have another observer watch the same call: ``outcome = yield from along(watching)``."""
+    outcome = yield next(watching)
+    try:
+        watching.send(outcome)
+    except StopIteration:
+        pass
+    return outcome
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """Methods of one class: ``observers`` maps a method's name to the observer's. Missing ones are passed over.
@@ -97,4 +107,4 @@ class Integration:
         return {name: getattr(self, observer) for name, observer in names.items()}
 
 
-__all__ = ["Call", "Family", "Functions", "Integration", "Method", "Outcome", "Session", "Target", "Watching"]
+__all__ = ["Call", "Family", "Functions", "Integration", "Method", "Outcome", "Session", "Target", "Watching", "along"]

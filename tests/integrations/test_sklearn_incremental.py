@@ -18,7 +18,7 @@ from sklearn.datasets import load_iris
 from sklearn.decomposition import IncrementalPCA
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier, SGDRegressor
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -559,3 +559,15 @@ def test_warm_starts_in_pipelines_and_active_runs(logged):
     assert count() == 5
     GridSearchCV(SGDClassifier(warm_start=True), {"alpha": [1, 2]}, cv=2).fit(X, y)
     assert autotrack.search_runs("attributes.run_name = 'GridSearchCV(SGDClassifier)'").shape[0] == 1
+
+
+def test_pos_label_names_a_class_by_its_text_in_a_loop_too(store):
+    autotrack.autolog(store=store, pos_label="1")
+    model = SGDClassifier(random_state=0)
+    binary = (y == 1).astype(int)
+    for part in (slice(0, None, 2), slice(1, None, 2)):
+        model.partial_fit(X[part], binary[part], classes=[0, 1])
+    autotrack.autolog(disable=True)
+    expected = f1_score(binary[1::2], model.predict(X[1::2]))
+    run = autotrack.get_run("latest", store=store)
+    assert run.metrics["training_f1_score"] == pytest.approx(expected, abs=1e-12)

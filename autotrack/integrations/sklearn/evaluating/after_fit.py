@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autotrack.capture.guard import shield
-from autotrack.integrations.base import Call, Watching
+from autotrack.integrations.base import Call, Watching, along
 from autotrack.integrations.sklearn.evaluating import results, scorers
 from autotrack.integrations.sklearn.evaluating.evaluation import (
     command,
@@ -40,11 +40,7 @@ class AfterFit:
         """
         fitted = self._memory.fitted_run(call.instance)
         name = input_name(call) if fitted is not None else None
-        outcome = yield next(watching)
-        try:
-            watching.send(outcome)
-        except StopIteration:
-            pass
+        outcome = yield from along(watching)
         if fitted is not None and outcome.error is None:
             dataset = fitted.dataset(data_of(call), None, name, check=False)
             self._memory.transformed.derived(outcome.value, Origin(fitted, dataset))

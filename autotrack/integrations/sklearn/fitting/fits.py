@@ -7,9 +7,8 @@ from typing import Any
 
 from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.trace import Trace
-from autotrack.capture.worker import PAUSE
 from autotrack.entities import Dataset
-from autotrack.integrations.base import Call, Watching
+from autotrack.integrations.base import Call, Watching, along
 from autotrack.integrations.sklearn import estimators, runs
 from autotrack.integrations.sklearn.evaluating.evaluation import FittedRun, data_of, input_name, target_of
 from autotrack.integrations.sklearn.evaluating.predictions import Origin
@@ -63,8 +62,6 @@ class Fits:
             self._warm.remember(call, run, is_own, dataset)
             if outcome.error is not None:
                 self._memory.link(estimator, None)
-                if not is_own:
-                    run.tags({"fit_error": f"{type(outcome.error).__name__}: {outcome.error}"})
             elif earlier is None or self._memory.fitted.get(estimator) is None:
                 fitted = FittedRun(run, data_of(call), name, dataset)
                 fitted.checks = DataChecks(
@@ -72,12 +69,7 @@ class Fits:
                 )
                 self._memory.link(estimator, fitted)
                 self._memory.preparation.fitted_with_run(call, run, prepared.made, name, outcome.value)
-            if is_own:
-                run.end_by(outcome.error)
-            else:
-                run.flush()
-            if later:
-                self._session.worker.submit(leavings.one_by_one(run, later), delay=PAUSE)
+            runs.finish(run, is_own, outcome.error, later)
         finally:
             # Only where the fit was left by a way not foreseen above, such as Ctrl-C in our own part.
             if underway is not None:
@@ -89,11 +81,7 @@ class Fits:
         """A fit whose result is the prediction for the training data."""
         watching = self.fit(call)
         X = data_of(call)
-        outcome = yield next(watching)
-        try:
-            watching.send(outcome)
-        except StopIteration:
-            pass
+        outcome = yield from along(watching)
         fitted = self._memory.fitted.get(call.instance)
         if fitted is not None and outcome.error is None:
             self._memory.predictions.remember(outcome.value, Origin(fitted, fitted.name), X)
@@ -114,9 +102,4 @@ class Fits:
             run.params(estimators.printed(shown))
         if earlier is not None:
             return params, earlier.dataset
-        if not self._session.settings.log_datasets:
-            return params, None
-        dataset = run.describe(data_of(call), target_of(call), name=name, context="train")
-        if dataset is not None:
-            run.dataset(dataset)
-        return params, dataset
+        return params, runs.training_data(run, data_of(call), target_of(call), name)

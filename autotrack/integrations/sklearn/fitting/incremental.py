@@ -149,11 +149,8 @@ class Incremental:
             name = input_name(call) or "X"
             with run.attempt("params", "read the params of an estimator"):
                 run.params(estimators.printed(estimator.get_params(deep=True)))
-            X, dataset = data_of(call), None
-            if self._session.settings.log_datasets:
-                dataset = run.describe(X, call.argument("y"), name=name, context="train")
-                if dataset is not None:
-                    run.dataset(dataset)
+            X = data_of(call)
+            dataset = runs.training_data(run, X, call.argument("y"), name)
             prepared = self._memory.preparation.look_at(run, estimator, X, call.argument("y"), name)
             if prepared.file is not None:
                 with run.attempt("preprocessing", "write what the data went through"):

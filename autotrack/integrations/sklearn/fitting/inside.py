@@ -59,11 +59,9 @@ def step_seconds(estimator: Any, trace: Trace) -> dict[str, float]:
     return {f"fit_seconds.{name}": seconds[id(step)] for name, step, *_ in steps if id(step) in seconds}
 
 
-def trace_file(trace: Trace) -> bytes | None:
-    """The content of ``fit_trace.json``; ``None`` where nothing was fitted inside."""
-    if not trace.root.children:
-        return None
-    return json.dumps(trace.to_json(), separators=(",", ":")).encode()
+def write_trace(run: RunRecorder, trace: Trace) -> None:
+    """Write ``fit_trace.json``."""
+    run.artifact(TRACE_FILE, json.dumps(trace.to_json(), separators=(",", ":")).encode())
 
 
 def look_inside(run: RunRecorder, estimator: Any, trace: Trace | None, at: int) -> None:

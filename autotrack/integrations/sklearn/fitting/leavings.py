@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from autotrack.capture.guard import shield
 from autotrack.capture.recorder import RunRecorder
 from autotrack.capture.sinks import now
-from autotrack.capture.trace import Trace
 from autotrack.entities import SKIPPED, Dataset
 from autotrack.integrations.base import Call, Outcome
 from autotrack.integrations.sklearn.evaluating.evaluation import data_of, target_of
@@ -40,7 +39,7 @@ def look_after(
         run.metrics({"fit_seconds": trace.root.seconds, **inside.step_seconds(call.instance, trace)})
         inside.note_warnings(run, trace)
         if trace.root.children:
-            later.append(lambda: _write_trace(run, trace))
+            later.append(partial(inside.write_trace, run, trace))
     if outcome.error is not None:
         return later
     with run.attempt("iterations", "read the iterations of the fitted estimator"):
@@ -71,42 +70,28 @@ def look_after(
         if search is not None and search is call.instance:
             models |= searches.best_model(run, search)
         write_models(run, models, X, taken, dataset)
-    pos_label = _positive_label(run, taken, settings.pos_label)
-    scored = _Scored(run, taken, pos_label)
+    if taken is not None:
+        _note_unknown_label(run, taken, settings.pos_label)
+    scored = _Scored(run, taken, settings.pos_label)
     if taken is not None:
         if taken.is_small:
             scored.measure()
         else:
             later.append(scored.measure)
     if settings.log_plots:
-        plots = TrainingPlots(run, call.instance, X, pos_label)
+        plots = TrainingPlots(run, call.instance, X, settings.pos_label)
         later.append(lambda: scored.draw(plots))
     return later
 
 
-def one_by_one(run: RunRecorder, tasks: list[Task]) -> Task:
-    """All tasks as one, of which none costs another."""
-
-    def do() -> None:
-        for task in tasks:
-            with shield("finish recording a run in the background"):
-                task()
-        run.flush()
-
-    return do
-
-
-def _positive_label(run: RunRecorder, taken: TrainingPass | None, wanted: Any) -> Any:
-    """The class that the option ``pos_label`` means here; the option itself where it means none, which is noted."""
-    if wanted is None or taken is None or taken.task != "classifier" or taken.classes is None:
-        return wanted
-    meant = scores.label_meant(taken.classes, wanted)
-    if meant is None:
+def _note_unknown_label(run: RunRecorder, taken: TrainingPass, wanted: Any) -> None:
+    """Say that the option ``pos_label`` names no class of the target, where it does not."""
+    if wanted is None or taken.task != "classifier" or taken.classes is None:
+        return
+    if scores.label_meant(taken.classes, wanted) is None:
         shown = ", ".join(repr(label) for label in taken.classes[:5].tolist())
         message = f"pos_label={wanted!r} is no class of the target ({shown}{', …' if len(taken.classes) > 5 else ''})"
         run.note(SKIPPED, "pos_label", message)
-        return wanted
-    return meant
 
 
 def _measure(run: RunRecorder, found: unsupervised.Measured) -> list[Task]:
@@ -138,9 +123,3 @@ class _Scored:
     def draw(self, plots: TrainingPlots) -> None:
         with self._run.attempt("training plots", "write the training plots"):
             plots.write(self._taken, self._metrics)
-
-
-def _write_trace(run: RunRecorder, trace: Trace) -> None:
-    data = inside.trace_file(trace)
-    if data is not None:
-        run.artifact(inside.TRACE_FILE, data)

@@ -55,8 +55,16 @@ class TrainingPass:
         classes = 1 if self.classes is None else len(self.classes)
         return self.rows * classes**2 <= _SMALL
 
+    def positive_label(self, wanted: Any) -> Any:
+        """The class that the option ``pos_label`` means here; the option itself where it means none."""
+        if wanted is None or self.task != "classifier" or self.classes is None:
+            return wanted
+        meant = scores.label_meant(self.classes, wanted)
+        return wanted if meant is None else meant
+
     def metrics(self, pos_label: Any) -> dict[str, float]:
         """The training metrics, under MLflow's names."""
+        pos_label = self.positive_label(pos_label)
         found: dict[str, float] = {}
         if self.y_pred is not None and self.y_true is not None:
             if self.task == "regressor":
@@ -78,7 +86,7 @@ class TrainingPass:
         if self.task != "classifier" or self.y_pred is None or np.ndim(self.y_true) != 1:
             return {}
         classes = self.classes if self.classes is not None else np.unique(self.y_true)
-        positive = scores.positive_class(classes, pos_label)
+        positive = scores.positive_class(classes, self.positive_label(pos_label))
         return {} if positive is None else {"positive_class": text(positive)}
 
 

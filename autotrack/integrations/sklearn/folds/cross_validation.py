@@ -36,7 +36,6 @@ from autotrack.capture.guard import shield
 from autotrack.capture.names import argument_name
 from autotrack.capture.recorder import RunRecorder, text
 from autotrack.capture.trace import Trace
-from autotrack.capture.worker import PAUSE
 from autotrack.entities import WARNING, Dataset
 from autotrack.integrations.base import Call, Outcome, Watching
 from autotrack.integrations.sklearn import estimators, runs
@@ -99,14 +98,7 @@ class CrossValidations:
                 later.append(partial(prepared.write, run))
             if outcome.error is None and function == "cross_val_predict":
                 self._remember(run, call, outcome.value, name, dataset)
-            elif outcome.error is not None and not is_own:
-                run.tags({"fit_error": f"{type(outcome.error).__name__}: {text(outcome.error)}"})
-            if is_own:
-                run.end_by(outcome.error)
-            else:
-                run.flush()
-            if later:
-                self._session.worker.submit(partial(_finish, run, later), delay=PAUSE)
+            runs.finish(run, is_own, outcome.error, later)
         finally:
             # Only where the call was left by a way not foreseen above, such as Ctrl-C in our own part.
             if is_own and not run.ended:
@@ -142,7 +134,7 @@ class CrossValidations:
         later: list[Callable[[], None]] = []
         inside.note_warnings(run, trace)
         if trace.root.children:
-            later.append(partial(_write, run, inside.TRACE_FILE, lambda: inside.trace_file(trace)))
+            later.append(partial(inside.write_trace, run, trace))
         if outcome.error is not None:
             return later
         found = Found()
@@ -251,10 +243,8 @@ def _note_failures(run: RunRecorder, found: Found, trace: Trace) -> None:
     run.note(WARNING, "failed folds", f"{found.n_failed} of {found.n_scores} test scores are not a number: {told}")
 
 
-def _write(run: RunRecorder, path: str, content: Callable[[], bytes | None]) -> None:
-    data = content()
-    if data is not None:
-        run.artifact(path, data)
+def _write(run: RunRecorder, path: str, content: Callable[[], bytes]) -> None:
+    run.artifact(path, content())
 
 
 def _write_plot(make: Callable[[], dict[str, Any]], on: list[tuple[RunRecorder, str]]) -> None:
@@ -264,10 +254,3 @@ def _write_plot(make: Callable[[], dict[str, Any]], on: list[tuple[RunRecorder, 
     for run, name in on:
         run.artifact(path_of(name), to_json({name: plot}))
         run.flush()
-
-
-def _finish(run: RunRecorder, tasks: list[Callable[[], None]]) -> None:
-    for task in tasks:
-        with run.attempt("artifacts", "write the artifacts of an evaluation"):
-            task()
-    run.flush()

@@ -47,7 +47,7 @@ class TrainingPlots:
                 taken.decisions,
                 taken.classes,
                 taken.sample_weight,
-                self._pos_label,
+                taken.positive_label(self._pos_label),
                 f"{self._name}, training data{rows}",
                 {name.removeprefix(PREFIX): value for name, value in metrics.items()},
             )
