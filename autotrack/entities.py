@@ -16,6 +16,11 @@ BROKEN: Final = "BROKEN"
 
 RUN_STATUSES: Final = (RUNNING, FINISHED, FAILED, KILLED)
 
+ACTIVE: Final = "active"
+DELETED: Final = "deleted"
+LIFECYCLE_STAGES: Final = (ACTIVE, DELETED)
+"""A deleted run is out of sight and can be restored, until garbage is collected."""
+
 DEFAULT_EXPERIMENT: Final = "Default"
 
 CANDIDATE: Final = "search_candidate"
@@ -73,7 +78,8 @@ class Artifact:
 class LoggedModel:
     """A model folder among a run's artifacts. ``path`` is relative to them; ``size`` is the folder's, in bytes.
 
-    ``registered_model_name`` is the name under which `autotrack.load_model` finds it as ``models:/NAME/…``.
+    ``registered_model_name`` is the name under which `autotrack.load_model` finds it as ``models:/NAME/…``. ``digest``
+    is that of the whole folder (`autotrack.digests.of_folder`), empty where it was not taken.
     """
 
     path: str
@@ -81,6 +87,7 @@ class LoggedModel:
     serialization_format: str = ""
     size: int | None = None
     registered_model_name: str | None = None
+    digest: str = ""
 
 
 SKIPPED: Final = "skipped"
@@ -115,7 +122,7 @@ class Run:
 
     Times are in milliseconds since the epoch. ``metrics`` holds the last value of each metric (by step, then time).
     ``process`` describes the program that made the run: script, arguments, git, packages, machine. ``broken`` says
-    what of the run could not be read, and is ``None`` for a sound one.
+    what of the run could not be read, and is ``None`` for a sound one. ``deleted_time`` is ``None`` for an active run.
     """
 
     run_id: str
@@ -135,6 +142,12 @@ class Run:
     process: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     broken: str | None = None
+    deleted_time: int | None = None
+
+    @property
+    def lifecycle_stage(self) -> str:
+        """``"active"`` or ``"deleted"``."""
+        return ACTIVE if self.deleted_time is None else DELETED
 
     @property
     def experiment_id(self) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from autotrack.entities import DEFAULT_EXPERIMENT, Artifact, Dataset, LoggedModel, Metric, Note
+from autotrack.entities import DEFAULT_EXPERIMENT, LIFECYCLE_STAGES, Artifact, Dataset, LoggedModel, Metric, Note
 
 FORMAT_VERSION: Final = 1
 
@@ -105,6 +105,16 @@ class RunEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class LifecycleSet:
+    """The run was deleted or restored: ``stage`` is ``"active"`` or ``"deleted"``, ``time`` in milliseconds."""
+
+    type: ClassVar[str] = "lifecycle_set"
+    run_id: str
+    stage: str
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessDescribed:
     """Facts about the program that makes runs; told again, keys replace or join those told before."""
 
@@ -123,6 +133,7 @@ Event = (
     | ModelLogged
     | NoteLogged
     | RunEnded
+    | LifecycleSet
     | ProcessDescribed
 )
 
@@ -180,6 +191,8 @@ def to_json(event: Event) -> dict[str, Any]:
             data |= {"serialization_format": model.serialization_format, "size": model.size}
             if model.registered_model_name is not None:
                 data["registered_model_name"] = model.registered_model_name
+            if model.digest:
+                data["digest"] = model.digest
         case NoteLogged():
             note = event.note
             data |= {"run_id": event.run_id, "kind": note.kind, "subject": note.subject, "message": note.message}
@@ -189,6 +202,8 @@ def to_json(event: Event) -> dict[str, Any]:
             data |= {"run_id": event.run_id, "status": event.status, "end_time": event.end_time}
             if event.error is not None:
                 data["error"] = event.error
+        case LifecycleSet():
+            data |= {"run_id": event.run_id, "stage": event.stage, "time": event.time}
         case ProcessDescribed():
             data |= {"process_id": event.process_id, "facts": dict(event.facts)}
     return data
@@ -287,6 +302,7 @@ def _model_logged(data: Mapping[str, Any]) -> Event:
         serialization_format=_text(data.get("serialization_format", "")),
         size=_optional_int(data.get("size")),
         registered_model_name=_optional_text(data.get("registered_model_name")),
+        digest=_text(data.get("digest", "")),
     )
     return ModelLogged(_text(data["run_id"]), model)
 
@@ -302,6 +318,13 @@ def _run_ended(data: Mapping[str, Any]) -> Event:
     )
 
 
+def _lifecycle_set(data: Mapping[str, Any]) -> Event:
+    stage = _text(data["stage"])
+    if stage not in LIFECYCLE_STAGES:
+        raise ValueError(f"a lifecycle stage is one of {', '.join(LIFECYCLE_STAGES)}, not {stage!r}")
+    return LifecycleSet(_text(data["run_id"]), stage, int(data["time"]))
+
+
 _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "run_started": _run_started,
     "params_logged": lambda data: ParamsLogged(_text(data["run_id"]), _texts(data["params"])),
@@ -312,5 +335,6 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "model_logged": _model_logged,
     "note_logged": _note_logged,
     "run_ended": _run_ended,
+    "lifecycle_set": _lifecycle_set,
     "process_described": lambda data: ProcessDescribed(_text(data["process_id"]), dict(data["facts"])),
 }

@@ -79,6 +79,11 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
+def new_journal_id() -> str:
+    """An id for a journal: it begins with the time (UTC, seconds), so that later journals have greater ids."""
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.urandom(6).hex()}"
+
+
 class JournalWriter:
     """One open journal. Not thread-safe: the caller holds a lock around `append`.
 
@@ -95,8 +100,7 @@ class JournalWriter:
     def __init__(self, folder: Path) -> None:
         journals = folder / JOURNALS
         journals.mkdir(parents=True, exist_ok=True)
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        self.journal_id = f"{stamp}-{os.urandom(6).hex()}"
+        self.journal_id = new_journal_id()
         self.path = journals / (self.journal_id + SUFFIX)
         self._number = 0
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)

@@ -16,10 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from services import mariadb, mariadb_uri, postgres, postgres_uri, s3_server, s3_uri
 
 import autotrack
 from autotrack import autologging, settings
 from autotrack.capture import guard
+
+__all__ = ["mariadb", "mariadb_uri", "postgres", "postgres_uri", "s3_server", "s3_uri"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from autotrack.entities import Artifact, Experiment, Metric, Run
 from autotrack.events import Entry
+
+View = Literal["active", "deleted", "all"]
+ACTIVE_RUNS: Final = "active"
+DELETED_RUNS: Final = "deleted"
+ALL_RUNS: Final = "all"
+
+
+def in_view(run: Run, view: View) -> bool:
+    """Whether a search that looks at active, deleted or all runs sees this one."""
+    return view == ALL_RUNS or (run.deleted_time is not None) == (view == DELETED_RUNS)
 
 
 @runtime_checkable
@@ -46,7 +57,7 @@ class Store(Protocol):
         ...
 
     def get_run(self, run_id: str) -> Run:
-        """One run by its whole id.
+        """One run, active or deleted, by its whole id.
 
         Raises
         ------
@@ -56,7 +67,7 @@ class Store(Protocol):
         ...
 
     def find_runs(self, reference: str) -> list[Run]:
-        """The runs whose id begins with ``reference`` or whose name is it, newest first."""
+        """The active runs whose id begins with ``reference`` or whose name is it, newest first."""
         ...
 
     def search_runs(
@@ -66,6 +77,7 @@ class Store(Protocol):
         limit: int | None = None,
         *,
         experiment: str | None = None,
+        view: View = ACTIVE_RUNS,
     ) -> list[Run]:
         """The runs that a filter names, in the order asked for, else newest first.
 
@@ -75,6 +87,7 @@ class Store(Protocol):
         order_by : keys such as ``"metrics.rmse"`` or ``"start_time DESC"``; runs without the key come last.
         limit : how many at the most; ``None`` for all.
         experiment : the name of the one experiment to look in.
+        view : ``"active"`` runs, ``"deleted"`` ones, or ``"all"``.
 
         Raises
         ------
@@ -94,7 +107,7 @@ class Store(Protocol):
         ...
 
     def experiments(self) -> list[Experiment]:
-        """The experiments that have runs, by name."""
+        """The experiments that have active runs, by name, with these runs counted."""
         ...
 
     def artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
@@ -117,10 +130,71 @@ class Store(Protocol):
         """
         ...
 
+    def put_artifact(self, run_id: str, path: str, source: Path) -> None:
+        """Put a file, or a whole folder, among a run's artifacts, in the place of what stands there under that path.
+
+        A writer calls it before it applies the event that logs the artifact. The file is streamed; a call that breaks
+        off leaves nothing that a reader sees. Doing it again changes nothing.
+
+        Raises
+        ------
+        RunNotFound
+            When this store keeps artifacts with the run and does not know it yet; apply its start first.
+        StoreError
+            When ``source`` cannot be read or the store not be written to, or for a path that leaves the run's folder.
+        """
+        ...
+
     def problems(self) -> list[str]:
         """What in this store could not be read, a sentence each."""
         ...
 
     def close(self) -> None:
         """Let go of files and connections. A closed store is not used again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Something that no reader misses: ``kind`` is ``"run"``, ``"artifacts"`` or ``"partial"`` (a broken-off write).
+
+    ``place`` names it for people, ``size`` is in bytes, ``None`` where it is not known.
+    """
+
+    kind: str
+    place: str
+    size: int | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found wrong: ``subject`` names the run, file or table; ``repaired`` tells what was done about it."""
+
+    subject: str
+    message: str
+    repaired: str | None = None
+    run_id: str | None = None
+
+
+@runtime_checkable
+class Maintained(Protocol):
+    """A store that can be checked and swept; beside `Store`, not every store needs it."""
+
+    def garbage(self, older_than: float = 0.0) -> list[Garbage]:
+        """What `collect` would remove: runs deleted ``older_than`` seconds ago or longer, files of no run."""
+        ...
+
+    def collect(self, garbage: Sequence[Garbage]) -> None:
+        """Remove these for good.
+
+        Raises
+        ------
+        StoreError
+            When one cannot be removed.
+        """
+        ...
+
+    def check(self, *, repair: bool = False) -> list[Finding]:
+        """Verify every run, every artifact's digest and the store's own tables; mend what can be mended if asked to."""
         ...

@@ -7,86 +7,28 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from autotrack.entities import (
-    BROKEN,
-    DEFAULT_EXPERIMENT,
-    RUNNING,
-    Artifact,
-    Experiment,
-    Metric,
-    Note,
-    Run,
-)
+from autotrack.entities import Artifact, Experiment, Metric, Run
 from autotrack.entities import experiment_id as id_of_experiment
 from autotrack.errors import RunNotFound, StoreError
-from autotrack.events import (
-    ArtifactLogged,
-    DatasetLogged,
-    Entry,
-    Event,
-    MetricsLogged,
-    ModelLogged,
-    NoteLogged,
-    ParamsLogged,
-    ProcessDescribed,
-    RunEnded,
-    RunStarted,
-    TagsSet,
-)
-from autotrack.stores import artifacts as artifact_files
+from autotrack.events import Entry
+from autotrack.stores.artifacts import folder as artifact_files
+from autotrack.stores.base import ACTIVE_RUNS, View, in_view
 from autotrack.stores.filters import matches, parse_filter, parse_orders, sort_runs
+from autotrack.stores.state import RunState, State
 
 SCHEME: Final = "memory:"
-_MIN, _MAX = -(2**63), 2**63 - 1
 
 
-class _Place(NamedTuple):
-    """Where an entry stands: of two values for one key, the one of the later journal and number stays."""
-
-    journal_id: str
-    number: int
-
-
-class _Latest(dict[Any, tuple[_Place, Any]]):
-    """A mapping that keeps for each key the value of the latest place."""
-
-    def put(self, key: Any, place: _Place, value: Any) -> None:
-        if key not in self or self[key][0] <= place:
-            self[key] = (place, value)
-
-    def sorted_by_key(self) -> dict[Any, Any]:
-        return {key: self[key][1] for key in sorted(self)}
-
-    def in_order(self) -> tuple[Any, ...]:
-        return tuple(value for _, value in sorted(self.values(), key=lambda pair: pair[0]))
-
-
-@dataclass
-class _Run:
-    started: tuple[_Place, RunStarted] | None = None
-    ended: tuple[_Place, RunEnded] | None = None
-    params: _Latest = field(default_factory=_Latest)
-    tags: _Latest = field(default_factory=_Latest)
-    datasets: _Latest = field(default_factory=_Latest)
-    artifacts: _Latest = field(default_factory=_Latest)
-    models: _Latest = field(default_factory=_Latest)
-    notes: _Latest = field(default_factory=_Latest)
-    points: dict[str, list[tuple[tuple[int, int, _Place, int], Metric]]] = field(default_factory=dict)
-
-
-class _State:
+class _Shared(State):
     """What every opener of one URI shares."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.lock = threading.RLock()
-        self.last: dict[str, int] = {}
-        self.runs: dict[str, _Run] = {}
-        self.facts: dict[str, _Latest] = {}
         self.folder: Path | None = None
         self.process = os.getpid()
 
@@ -97,7 +39,7 @@ class _State:
             self.folder = None
 
 
-_states: dict[str, _State] = {}
+_states: dict[str, _Shared] = {}
 _states_lock = threading.Lock()
 
 
@@ -117,7 +59,7 @@ class MemoryStore:
     def __init__(self, name: str = "") -> None:
         self._name = name
         with _states_lock:
-            self._state = _states.setdefault(name, _State())
+            self._state = _states.setdefault(name, _Shared())
 
     @staticmethod
     def forget(uri: str = SCHEME) -> None:
@@ -136,21 +78,19 @@ class MemoryStore:
         """See `Store.apply`."""
         entries = list(entries)
         with self._state.lock:
-            for entry in entries:
-                if entry.number > self._state.last.get(entry.journal_id, 0):
-                    self._state.last[entry.journal_id] = entry.number
-                    _fold(self._state, _Place(entry.journal_id, entry.number), entry.event)
+            self._state.apply(entries)
 
     def get_run(self, run_id: str) -> Run:
         """See `Store.get_run`."""
         with self._state.lock:
-            return self._run(run_id, self._find(run_id))
+            return self._state.run(self._find(run_id))
 
     def find_runs(self, reference: str) -> list[Run]:
         """See `Store.find_runs`."""
         if not reference:
             return []
-        return [run for run in self._newest_first() if run.run_id.startswith(reference) or run.name == reference]
+        runs = self._newest_first(ACTIVE_RUNS)
+        return [run for run in runs if run.run_id.startswith(reference) or run.name == reference]
 
     def search_runs(
         self,
@@ -159,24 +99,24 @@ class MemoryStore:
         limit: int | None = None,
         *,
         experiment: str | None = None,
+        view: View = ACTIVE_RUNS,
     ) -> list[Run]:
         """See `Store.search_runs`."""
         expression = parse_filter(filter)
         orders = parse_orders(order_by)
-        runs = [run for run in self._newest_first() if experiment is None or run.experiment == experiment]
+        runs = [run for run in self._newest_first(view) if experiment is None or run.experiment == experiment]
         found = sort_runs((run for run in runs if matches(expression, run)), orders)
         return found if limit is None else found[: max(0, limit)]
 
     def metric_history(self, run_id: str, key: str) -> list[Metric]:
         """See `Store.metric_history`."""
         with self._state.lock:
-            points = self._find(run_id).points.get(key, [])
-            return [metric for _, metric in sorted(points, key=lambda point: point[0])]
+            return self._find(run_id).history(key)
 
     def experiments(self) -> list[Experiment]:
         """See `Store.experiments`."""
         counts: dict[str, int] = {}
-        for run in self._newest_first():
+        for run in self._newest_first(ACTIVE_RUNS):
             counts[run.experiment] = counts.get(run.experiment, 0) + 1
         return [Experiment(id_of_experiment(name), name, counts[name]) for name in sorted(counts)]
 
@@ -187,6 +127,10 @@ class MemoryStore:
     def artifact_path(self, run_id: str, path: str) -> Path:
         """See `Store.artifact_path`."""
         return artifact_files.find(self._root(), run_id, path, self._logged(run_id))
+
+    def put_artifact(self, run_id: str, path: str, source: Path) -> None:
+        """See `Store.put_artifact`."""
+        artifact_files.put(self._root(), run_id, path, source)
 
     def artifact_folder(self, run_id: str) -> Path:
         """Where a run's artifacts are to be written, in a temporary folder that goes when the process does.
@@ -216,7 +160,7 @@ class MemoryStore:
                 atexit.register(self._state.remove_folder)
             return self._state.folder
 
-    def _find(self, run_id: str) -> _Run:
+    def _find(self, run_id: str) -> RunState:
         try:
             return self._state.runs[run_id]
         except KeyError:
@@ -224,85 +168,9 @@ class MemoryStore:
 
     def _logged(self, run_id: str) -> list[Artifact]:
         with self._state.lock:
-            run = self._find(run_id)
-            folders = [Artifact(model.path, is_dir=True) for model in run.models.in_order()]
-            return [*run.artifacts.in_order(), *folders]
+            return self._find(run_id).logged()
 
-    def _newest_first(self) -> list[Run]:
-        def age(pair: tuple[str, _Run]) -> tuple[bool, int, _Place, str]:
-            run_id, run = pair
-            if run.started is None:
-                return (False, 0, _Place("", 0), run_id)
-            place, event = run.started
-            return (True, _clamp(event.start_time), place, run_id)
-
+    def _newest_first(self, view: View) -> list[Run]:
         with self._state.lock:
-            pairs = sorted(self._state.runs.items(), key=age, reverse=True)
-            return [self._run(run_id, run) for run_id, run in pairs]
-
-    def _run(self, run_id: str, run: _Run) -> Run:
-        start = run.started[1] if run.started is not None else None
-        end = run.ended[1] if run.ended is not None else None
-        open_status = BROKEN if start is None else RUNNING
-        process_id = start.process_id if start is not None else ""
-        return Run(
-            run_id=run_id,
-            name=start.name if start is not None else "",
-            experiment=start.experiment if start is not None else DEFAULT_EXPERIMENT,
-            status=end.status if end is not None else open_status,
-            start_time=_clamp(start.start_time) if start is not None else None,
-            end_time=_clamp(end.end_time) if end is not None else None,
-            parent_run_id=start.parent_run_id if start is not None else None,
-            process_id=process_id,
-            params=run.params.sorted_by_key(),
-            metrics={key: max(run.points[key], key=lambda point: point[0])[1].value for key in sorted(run.points)},
-            tags=run.tags.sorted_by_key(),
-            datasets=run.datasets.in_order(),
-            models=run.models.in_order(),
-            notes=run.notes.in_order(),
-            process=self._state.facts.get(process_id, _Latest()).sorted_by_key(),
-            error=end.error if end is not None else None,
-            broken="its start is not recorded" if start is None else None,
-        )
-
-
-def _fold(state: _State, place: _Place, event: Event) -> None:
-    if isinstance(event, ProcessDescribed):
-        facts = state.facts.setdefault(event.process_id, _Latest())
-        for key, fact in event.facts.items():
-            facts.put(key, place, fact)
-        return
-    run = state.runs.setdefault(event.run_id, _Run())
-    match event:
-        case RunStarted():
-            if run.started is None or run.started[0] <= place:
-                run.started = (place, event)
-        case RunEnded():
-            if run.ended is None or run.ended[0] <= place:
-                run.ended = (place, event)
-        case ParamsLogged(_, texts):
-            _put_all(run.params, place, texts)
-        case TagsSet(_, texts):
-            _put_all(run.tags, place, texts)
-        case MetricsLogged(_, metrics):
-            for position, metric in enumerate(metrics):
-                kept = Metric(metric.key, float(metric.value), _clamp(metric.step), _clamp(metric.timestamp))
-                run.points.setdefault(metric.key, []).append(((kept.step, kept.timestamp, place, position), kept))
-        case DatasetLogged(_, dataset):
-            run.datasets.put((dataset.name, dataset.context), place, dataset)
-        case ArtifactLogged(_, artifact):
-            run.artifacts.put(artifact.path, place, artifact)
-        case ModelLogged(_, model):
-            run.models.put(model.path, place, model)
-        case NoteLogged(_, note):
-            kept_note = Note(note.kind, note.subject, note.message, _clamp(note.count))
-            run.notes.put((note.kind, note.subject, note.message), place, kept_note)
-
-
-def _put_all(latest: _Latest, place: _Place, texts: Mapping[str, str]) -> None:
-    for key, text in texts.items():
-        latest.put(key, place, text)
-
-
-def _clamp(number: int) -> int:
-    return max(_MIN, min(int(number), _MAX))
+            runs = [self._state.run(state) for state in self._state.newest_first()]
+        return [run for run in runs if in_view(run, view)]

@@ -6,15 +6,11 @@ from autotrack.entities import FINISHED, LoggedModel
 from autotrack.errors import FilterError
 from autotrack.events import ModelLogged, RunEnded
 from autotrack.stores.base import Store
-from autotrack.testing.samples import Journal, raises, started
+from autotrack.testing.samples import Contract, Journal, raises, started
 
 
-class ModelsContract:
+class ModelsContract(Contract):
     """What every store guarantees of a run's models."""
-
-    def reopen(self, store: Store) -> Store:
-        """The same store opened again. Override it where a store outlives its object."""
-        return store
 
     def test_models_keep_the_name_they_are_registered_under(self, store: Store) -> None:
         """And runs are found by it, in the order in which they started: version 1 first."""

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from autotrack.events import Entry, Event, RunStarted
 from autotrack.journal import new_id
+from autotrack.stores.base import Store
 
 ODD_STRINGS: Final = (
     "",
@@ -129,3 +130,11 @@ class raises:  # noqa: N801 - reads like pytest's
         missing = [word for word in self._words if word not in str(error)]
         assert not missing, f"{str(error)!r} does not name {missing}"
         return True
+
+
+class Contract:
+    """What the parts of the store contract share."""
+
+    def reopen(self, store: Store) -> Store:
+        """The same store opened again. Override it where a store outlives its object."""
+        return store

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 from autotrack.entities import (
     BROKEN,
@@ -21,12 +20,13 @@ from autotrack.entities import (
     Run,
     experiment_id,
 )
-from autotrack.errors import ArtifactNotFound, FilterError, RunNotFound
+from autotrack.errors import FilterError, RunNotFound
 from autotrack.events import (
     ArtifactLogged,
     DatasetLogged,
     Entry,
     Event,
+    LifecycleSet,
     MetricsLogged,
     ModelLogged,
     NoteLogged,
@@ -38,23 +38,13 @@ from autotrack.events import (
 )
 from autotrack.journal import new_id
 from autotrack.stores.base import Store
+from autotrack.testing.artifacts import ArtifactsContract
 from autotrack.testing.models import ModelsContract
-from autotrack.testing.samples import ESCAPES, FILTERS, ODD_STRINGS, Journal, raises, started
+from autotrack.testing.samples import FILTERS, ODD_STRINGS, Journal, raises, started
 
 
-class StoreContract(ModelsContract):
+class StoreContract(ModelsContract, ArtifactsContract):
     """What every store guarantees. Subclass it and supply the fixture ``store``: an empty one for each test."""
-
-    def reopen(self, store: Store) -> Store:
-        """The same store opened again. Override it where a store outlives its object."""
-        return store
-
-    def put_artifact(self, store: Store, run_id: str, path: str, content: bytes) -> None:
-        """Put a file among a run's artifacts, as a writer does before it logs it."""
-        folder: Path = store.artifact_folder(run_id)  # type: ignore[attr-defined]
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
 
     # What comes back
 
@@ -78,7 +68,7 @@ class StoreContract(ModelsContract):
         dataset = Dataset(
             "x", "train", "DataFrame", "sha256:1", (3, None), ({"name": "a", "missing": 1},), {"mean": 0.5}
         )
-        model = LoggedModel("model", "sklearn.linear_model.ElasticNet", "cloudpickle", 12)
+        model = LoggedModel("model", "sklearn.linear_model.ElasticNet", "cloudpickle", 12, "Name", "sha256:1")
         note = Note("warning", "ConvergenceWarning", "did not converge", 2)
         store.apply(
             Journal().entries(
@@ -370,57 +360,26 @@ class StoreContract(ModelsContract):
         found = [(e.experiment_id, e.name, e.run_count) for e in store.experiments()]
         assert found == [("0", DEFAULT_EXPERIMENT, 3), (experiment_id("e"), "e", 2)]
 
-    # Artifacts
+    # Deleting
 
-    def test_artifacts_are_listed_folder_by_folder(self, store: Store) -> None:
-        run_id = "a" * 32
-        for path in ("z.txt", "plots/roc.json", "plots/deep/x", "model/MLmodel"):
-            self.put_artifact(store, run_id, path, b"123")
-        _applied(
-            store,
-            started(run_id),
-            *(
-                ArtifactLogged(run_id, Artifact(path, 3, "sha256:1"))
-                for path in ("z.txt", "plots/roc.json", "plots/deep/x")
-            ),
-            ModelLogged(run_id, LoggedModel("model")),
-        )
+    def test_a_deleted_run_is_out_of_sight_until_it_is_restored(self, store: Store) -> None:
+        one, two, journal = "a" * 32, "b" * 32, Journal("20260101T000000-a")
+        store.apply(journal.entries(started(one, name="one"), started(two, name="two")))
+        whole = store.get_run(one)
+        store.apply(Journal("20260102T000000-b").entries(LifecycleSet(one, "deleted", 5000)))
         store = self.reopen(store)
-        listed = [(artifact.path, artifact.is_dir) for artifact in store.artifacts(run_id)]
-        assert listed == [("model", True), ("plots", True), ("z.txt", False)]
-        below = store.artifacts(run_id, "plots")
-        assert [(artifact.path, artifact.is_dir) for artifact in below] == [
-            ("plots/deep", True),
-            ("plots/roc.json", False),
-        ]
-        assert (below[1].size, below[1].digest) == (3, "sha256:1")
-        assert [artifact.path for artifact in store.artifacts(run_id, "model")] == ["model/MLmodel"]
-        for nothing in ("nothing", "z.txt", *ESCAPES):
-            assert store.artifacts(run_id, nothing) == []
-        assert store.artifact_path(run_id, "plots/roc.json").read_bytes() == b"123"
-        assert (store.artifact_path(run_id, "model") / "MLmodel").is_file()
-
-    def test_an_artifact_that_is_not_there_is_named_with_what_is(self, store: Store) -> None:
-        run_id = "a" * 32
-        self.put_artifact(store, run_id, "there.txt", b"")
-        files = [ArtifactLogged(run_id, Artifact(path)) for path in ("there.txt", "lost.txt")]
-        _applied(store, started(run_id), *files, ModelLogged(run_id, LoggedModel("model")))
-        for path in ("never.txt", "lost.txt", "model"):
-            with raises(ArtifactNotFound, path, "there.txt"):
-                store.artifact_path(run_id, path)
-
-    def test_no_path_leads_out_of_the_run(self, store: Store) -> None:
-        self.put_artifact(store, "b" * 32, "x", b"another run's")
-        self.put_artifact(store, "a" * 32, "x", b"")
-        store.apply(Journal().entries(started("a" * 32), started("b" * 32)))
-        for path in (
-            *ESCAPES,
-            f"../{'b' * 32}/x",
-            str(store.artifact_path("b" * 32, "x")),
-            "x/../../" + "b" * 32 + "/x",
-        ):
-            with raises(ArtifactNotFound):
-                store.artifact_path("a" * 32, path)
+        deleted = replace(whole, deleted_time=5000)
+        assert (store.get_run(one), deleted.lifecycle_stage) == (deleted, "deleted")
+        assert [run.name for run in store.search_runs()] == ["two"]
+        assert [run.name for run in store.search_runs("name != ''", view="deleted")] == ["one"]
+        assert sorted(run.name for run in store.search_runs(view="all")) == ["one", "two"]
+        assert store.find_runs("one") == store.find_runs("aaaa") == []
+        assert [experiment.run_count for experiment in store.experiments()] == [1]
+        store.apply(Journal("20260103T000000-c").entries(LifecycleSet(one, "active", 6000)))
+        # An earlier journal that comes late does not delete it again.
+        store.apply(Journal("20260102T000000-d").entries(LifecycleSet(one, "deleted", 5500)))
+        assert self.reopen(store).get_run(one) == whole
+        assert len(store.search_runs()) == 2
 
     # Threads
 

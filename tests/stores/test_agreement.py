@@ -8,12 +8,13 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autotrack.entities import Artifact, Dataset, LoggedModel, Metric, Note
+from autotrack.entities import LIFECYCLE_STAGES, Artifact, Dataset, LoggedModel, Metric, Note
 from autotrack.events import (
     ArtifactLogged,
     DatasetLogged,
     Entry,
     Event,
+    LifecycleSet,
     MetricsLogged,
     ModelLogged,
     NoteLogged,
@@ -48,6 +49,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(ModelLogged, RUNS, st.builds(LoggedModel, KEYS, TEXTS)),
     st.builds(NoteLogged, RUNS, st.builds(Note, KEYS, TEXTS, TEXTS, st.integers(1, 3))),
     st.builds(RunEnded, RUNS, st.sampled_from(["FINISHED", "FAILED"]), TIMES, st.one_of(st.none(), TEXTS)),
+    st.builds(LifecycleSet, RUNS, st.sampled_from(LIFECYCLE_STAGES), TIMES),
     st.builds(ProcessDescribed, st.sampled_from(["", "p"]), FACTS),
 )
 

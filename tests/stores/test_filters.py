@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from autotrack.entities import Dataset, Metric, Run
 from autotrack.errors import FilterError
 from autotrack.events import DatasetLogged, Event, MetricsLogged, ParamsLogged, ProcessDescribed, RunEnded, TagsSet
-from autotrack.stores import rows
 from autotrack.stores.expressions import (
     And,
     Comparison,
@@ -33,9 +32,9 @@ from autotrack.stores.expressions import (
     param_number,
 )
 from autotrack.stores.filters import matches, parse_filter, parse_order_by, sort_runs
-from autotrack.stores.index import Index
-from autotrack.stores.local import LocalStore
-from autotrack.stores.sql import compile_filter, compile_order
+from autotrack.stores.local import LocalStore, rows
+from autotrack.stores.local.index import Index
+from autotrack.stores.local.sql import compile_filter, compile_order
 from autotrack.testing.samples import Journal, started
 
 METRIC = Field("metric", "rmse")

@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from autotrack.entities import BROKEN, DEFAULT_EXPERIMENT, KILLED, RUNNING, experiment_id
+from autotrack.entities import ACTIVE, BROKEN, DEFAULT_EXPERIMENT, KILLED, RUNNING, experiment_id
 from autotrack.events import (
     ArtifactLogged,
     DatasetLogged,
     Entry,
     Event,
+    LifecycleSet,
     MetricsLogged,
     ModelLogged,
     NoteLogged,
@@ -31,11 +32,12 @@ from autotrack.events import (
     dataset_to_json,
 )
 from autotrack.journal import Problem
-from autotrack.stores import sql
 from autotrack.stores.expressions import param_number
-from autotrack.stores.sql import Bound, encode
+from autotrack.stores.local import sql
+from autotrack.stores.local.sql import Bound, encode
+from autotrack.stores.state import clamp
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 BUSY_SECONDS: Final = 60
 _DAMAGE_LENGTH: Final = 1000
 _PROBLEMS_PER_FILE: Final = 100
@@ -58,7 +60,8 @@ CREATE TABLE runs (
     id INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, experiment TEXT NOT NULL,
     experiment_id TEXT NOT NULL, status TEXT NOT NULL, start_time INTEGER, end_time INTEGER, parent_run_id TEXT,
     process_id TEXT NOT NULL, error TEXT, damage TEXT, file INTEGER, started INTEGER,
-    start_journal TEXT, start_number INTEGER, end_journal TEXT, end_number INTEGER);
+    start_journal TEXT, start_number INTEGER, end_journal TEXT, end_number INTEGER,
+    deleted_time INTEGER, lifecycle_journal TEXT, lifecycle_number INTEGER);
 CREATE INDEX runs_newest ON runs (start_time DESC, start_journal DESC, start_number DESC, run_id DESC);
 CREATE INDEX runs_experiment ON runs (experiment);
 CREATE INDEX runs_name ON runs (name);
@@ -83,7 +86,8 @@ CREATE TABLE artifacts (
 ) WITHOUT ROWID;
 CREATE TABLE models (
     run INTEGER, path TEXT, estimator_class TEXT NOT NULL, serialization_format TEXT NOT NULL, size INTEGER,
-    registered_model_name TEXT, journal INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (run, path)
+    registered_model_name TEXT, digest TEXT NOT NULL, journal INTEGER NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (run, path)
 ) WITHOUT ROWID;
 CREATE TABLE notes (
     run INTEGER, kind TEXT, subject TEXT, message TEXT, count INTEGER NOT NULL, journal INTEGER NOT NULL,
@@ -113,7 +117,9 @@ _PARAM: Final = _upsert("params", "run key", "value number")
 _TAG: Final = _upsert("tags", "run key", "value")
 _DATASET: Final = _upsert("datasets", "run name context", "digest body number")
 _ARTIFACT: Final = _upsert("artifacts", "run path", "size digest")
-_MODEL: Final = _upsert("models", "run path", "estimator_class serialization_format size registered_model_name number")
+_MODEL: Final = _upsert(
+    "models", "run path", "estimator_class serialization_format size registered_model_name digest number"
+)
 _NOTE: Final = _upsert("notes", "run kind subject message", "count number")
 _FACT: Final = _upsert("facts", "process_id key", "value text")
 _METRIC: Final = (
@@ -142,6 +148,10 @@ _STARTED: Final = (
 _ENDED: Final = (
     "UPDATE runs SET status = ?, end_time = ?, error = ?, end_journal = ?, end_number = ? "
     "WHERE id = ? AND (end_journal IS NULL OR (end_journal, end_number) <= (?, ?))"
+)
+_LIFECYCLE: Final = (
+    "UPDATE runs SET deleted_time = ?, lifecycle_journal = ?, lifecycle_number = ? "
+    "WHERE id = ? AND (lifecycle_journal IS NULL OR (lifecycle_journal, lifecycle_number) <= (?, ?))"
 )
 
 
@@ -376,13 +386,17 @@ class _Place:
                 model = event.model
                 texts_of_model = encode(model.path), encode(model.estimator_class), encode(model.serialization_format)
                 registered = None if model.registered_model_name is None else encode(model.registered_model_name)
-                execute(_MODEL, (run, *texts_of_model, clamp_optional(model.size), registered, number, journal))
+                size, digest = clamp_optional(model.size), encode(model.digest)
+                execute(_MODEL, (run, *texts_of_model, size, registered, digest, number, journal))
             case NoteLogged():
                 note = event.note
                 texts_of_note = encode(note.kind), encode(note.subject), encode(note.message)
                 execute(_NOTE, (run, *texts_of_note, clamp(note.count), number, journal))
             case RunEnded():
                 self._ended(run, number, event)
+            case LifecycleSet():
+                place = (self._journal_id, number)
+                execute(_LIFECYCLE, (None if event.stage == ACTIVE else clamp(event.time), *place, run, *place))
 
     def _started(self, number: int, event: RunStarted) -> None:
         row = {
@@ -425,11 +439,6 @@ def run_key(connection: sqlite3.Connection, run_id: str) -> int:
         (encode(run_id), DEFAULT_EXPERIMENT, experiment_id(DEFAULT_EXPERIMENT), BROKEN),
     )
     return cursor.lastrowid or 0
-
-
-def clamp(number: int) -> int:
-    """The nearest integer that fits into 64 bits."""
-    return max(-(2**63), min(int(number), 2**63 - 1))
 
 
 def clamp_optional(number: int | None) -> int | None:

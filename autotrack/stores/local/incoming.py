@@ -20,8 +20,8 @@ from typing import Final
 from autotrack.errors import StoreError
 from autotrack.events import FORMAT_VERSION, Entry, to_json
 from autotrack.journal import JOURNALS, SUFFIX, Header, Identity
-from autotrack.stores.folding import fold
-from autotrack.stores.index import Index, clean
+from autotrack.stores.local.folding import fold
+from autotrack.stores.local.index import Index, clean
 
 try:
     import fcntl

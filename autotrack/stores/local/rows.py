@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from autotrack.entities import Artifact, Dataset, Experiment, LoggedModel, Metric, Note, Run
 from autotrack.events import dataset_from_json
-from autotrack.stores.sql import BROKEN, NEWEST_FIRST, Bound, decode, encode
+from autotrack.stores.local.sql import BROKEN, NEWEST_FIRST, Bound, decode, encode
 
 _CHUNK: Final = 500
 _RUN: Final = (
     "SELECT id, run_id, name, experiment, status, start_time, end_time, parent_run_id, process_id, error, "
-    f"{BROKEN} FROM runs"
+    f"{BROKEN}, deleted_time FROM runs"
 )
 
 
@@ -42,14 +42,14 @@ def runs(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Run]:
         for run, body in _logged(connection, "datasets", "body", chunk):
             datasets[run].append(dataset_from_json(json.loads(body)))
         models: dict[int, list[LoggedModel]] = {key: [] for key in chunk}
-        columns = "path, estimator_class, serialization_format, size, registered_model_name"
-        for run, path, estimator_class, form, size, registered in _logged(connection, "models", columns, chunk):
+        columns = "path, estimator_class, serialization_format, size, registered_model_name, digest"
+        for run, path, cls, form, size, registered, digest in _logged(connection, "models", columns, chunk):
             registered = None if registered is None else decode(registered)
-            models[run].append(LoggedModel(decode(path), decode(estimator_class), decode(form), size, registered))
+            models[run].append(LoggedModel(decode(path), decode(cls), decode(form), size, registered, decode(digest)))
         notes: dict[int, list[Note]] = {key: [] for key in chunk}
         for run, kind, subject, message, count in _logged(connection, "notes", "kind, subject, message, count", chunk):
             notes[run].append(Note(decode(kind), decode(subject), decode(message), count))
-        for key, run_id, name, experiment, status, start_time, end_time, parent, process, error, broken in _of(
+        for key, run_id, name, experiment, status, start_time, end_time, parent, process, error, broken, deleted in _of(
             connection, _RUN, chunk, "id"
         ):
             if process not in facts:
@@ -72,6 +72,7 @@ def runs(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Run]:
                 process=dict(facts[process]),
                 error=None if error is None else decode(error),
                 broken=broken,
+                deleted_time=deleted,
             )
     return [found[key] for key in keys]
 
@@ -89,8 +90,11 @@ def history(connection: sqlite3.Connection, run: int, key: str) -> list[Metric]:
 
 
 def experiments(connection: sqlite3.Connection) -> list[Experiment]:
-    """The experiments that have runs, by name."""
-    query = "SELECT experiment_id, experiment, count(*) FROM runs GROUP BY experiment ORDER BY CAST(experiment AS BLOB)"
+    """The experiments that have active runs, by name."""
+    query = (
+        "SELECT experiment_id, experiment, count(*) FROM runs WHERE deleted_time IS NULL "
+        "GROUP BY experiment ORDER BY CAST(experiment AS BLOB)"
+    )
     return [Experiment(number, decode(name), count) for number, name, count in connection.execute(query)]
 
 

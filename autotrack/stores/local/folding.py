@@ -9,7 +9,7 @@ from typing import Final
 
 from autotrack import journal
 from autotrack.journal import SUFFIX, Chunk, Problem
-from autotrack.stores.index import APPLIED, DEAD, HEADLESS, LIVE, UNREADABLE, FileRow, Index, clean
+from autotrack.stores.local.index import APPLIED, DEAD, HEADLESS, LIVE, UNREADABLE, FileRow, Index, clean
 
 _MARK_LENGTH: Final = 64
 _TRANSACTION_SECONDS: Final = 0.5

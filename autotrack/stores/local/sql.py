@@ -1,4 +1,4 @@
-"""Filters and orders as SQL over the tables of `autotrack.stores.index`.
+"""Filters and orders as SQL over the tables of `autotrack.stores.local.index`.
 
 Every value and every key is bound as a parameter. What SQL gives here equals `autotrack.stores.matching`:
 
@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, cast
 
+from autotrack.stores.base import View
 from autotrack.stores.expressions import (
     PROCESS_FACTS,
     And,
@@ -47,6 +48,12 @@ _COLUMNS: Final = {
     "parent_run_id": "runs.parent_run_id",
     "error": "runs.error",
     "broken": f"({BROKEN})",
+}
+
+VIEWS: Final[dict[View, str]] = {
+    "active": "runs.deleted_time IS NULL",
+    "deleted": "runs.deleted_time IS NOT NULL",
+    "all": "1",
 }
 
 NEWEST_FIRST: Final = "runs.start_time DESC, runs.start_journal DESC, runs.start_number DESC, runs.run_id DESC"

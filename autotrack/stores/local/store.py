@@ -19,13 +19,14 @@ from autotrack import journal
 from autotrack.entities import Artifact, Experiment, Metric, Run
 from autotrack.errors import FilterError, RunNotFound, StoreError
 from autotrack.events import Entry
-from autotrack.stores import artifacts as artifact_files
-from autotrack.stores import rows
+from autotrack.stores.artifacts import folder as artifact_files
+from autotrack.stores.base import ACTIVE_RUNS, View
 from autotrack.stores.filters import parse_filter, parse_orders
-from autotrack.stores.folding import fold
-from autotrack.stores.incoming import locked, make_folder, write
-from autotrack.stores.index import Index
-from autotrack.stores.sql import NEWEST_FIRST, Bound, compile_filter, compile_order, encode
+from autotrack.stores.local import rows
+from autotrack.stores.local.folding import fold
+from autotrack.stores.local.incoming import locked, make_folder, write
+from autotrack.stores.local.index import Index
+from autotrack.stores.local.sql import NEWEST_FIRST, VIEWS, Bound, compile_filter, compile_order, encode
 
 ARTIFACTS: Final = "artifacts"
 INDEX: Final = "runs.db"
@@ -94,7 +95,7 @@ class LocalStore:
         """See `Store.find_runs`."""
         if not reference:
             return []
-        condition = "name = ? OR run_id = ? OR run_id > ? AND run_id < ?"
+        condition = f"{VIEWS[ACTIVE_RUNS]} AND (name = ? OR run_id = ? OR run_id > ? AND run_id < ?)"
         after = encode(reference + chr(0x10FFFF))
         return self._search(condition, [*[encode(reference)] * 3, after])
 
@@ -105,9 +106,11 @@ class LocalStore:
         limit: int | None = None,
         *,
         experiment: str | None = None,
+        view: View = ACTIVE_RUNS,
     ) -> list[Run]:
         """See `Store.search_runs`."""
         condition, bound = compile_filter(parse_filter(filter))
+        condition = f"{VIEWS[view]} AND {condition}"
         order, order_bound = compile_order(parse_orders(order_by))
         if experiment is not None:
             condition, bound = f"runs.experiment = ? AND {condition}", [encode(experiment), *bound]
@@ -135,6 +138,10 @@ class LocalStore:
     def artifact_path(self, run_id: str, path: str) -> Path:
         """See `Store.artifact_path`."""
         return artifact_files.find(self.folder / ARTIFACTS, run_id, path, self._logged(run_id))
+
+    def put_artifact(self, run_id: str, path: str, source: Path) -> None:
+        """See `Store.put_artifact`."""
+        artifact_files.put(self.folder / ARTIFACTS, run_id, path, source)
 
     def artifact_folder(self, run_id: str) -> Path:
         """Where a run's artifacts are to be written; it need not exist yet.

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from autotrack.entities import Artifact
-from autotrack.errors import ArtifactNotFound
+from autotrack.errors import ArtifactNotFound, StoreError
+
+PARTIAL: Final = re.compile(r"\.tmp-[0-9a-f]{8}$")
+"""The end of the name of what is being written, or of what a killed writer left; no reader sees it."""
 
 _SHOWN: Final = 10
 
@@ -46,6 +51,61 @@ def find(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> Path
     if real != base and not real.startswith(base + os.sep):
         raise ArtifactNotFound(f"{path!r} is a link that leads out of the artifacts of run {run_id!r}")
     return target
+
+
+def put(root: Path, run_id: str, path: str, source: Path) -> None:
+    """Copy a file or folder into a run's folder, in the place of what stands there; whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        When it cannot be copied, or the path leaves the run's folder.
+    """
+    parts = _parts(path)
+    if not parts or not folder_name_is_safe(run_id):
+        raise StoreError(f"{path!r} is not a path inside the artifacts of run {run_id!r}")
+    target = root.joinpath(run_id, *parts)
+    partial = target.with_name(f"{target.name}.tmp-{os.urandom(4).hex()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        base = _base(root / run_id)
+        if not (os.path.realpath(target.parent) + os.sep).startswith(base + os.sep):
+            raise StoreError(f"{path!r} is a link that leads out of the artifacts of run {run_id!r}")
+        if target.exists() and os.path.samefile(source, target):
+            return
+        try:
+            if source.is_dir():
+                shutil.copytree(source, partial)
+            else:
+                shutil.copyfile(source, partial)
+            if target.exists() and (target.is_dir() or partial.is_dir()) and not target.is_symlink():
+                _swap(partial, target)
+            else:
+                os.replace(partial, target)
+        except BaseException:
+            _remove(partial)
+            raise
+    except (OSError, shutil.Error) as error:
+        raise StoreError(f"cannot copy {source} to {target}: {error}") from error
+
+
+def _swap(partial: Path, target: Path) -> None:
+    """Put a file or folder in the place of a folder, which no rename does in one step."""
+    aside = target.with_name(f"{target.name}.tmp-{os.urandom(4).hex()}")
+    os.rename(target, aside)
+    try:
+        os.rename(partial, target)
+    except BaseException:
+        os.rename(aside, target)
+        raise
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def listing(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> list[Artifact]:
@@ -89,6 +149,8 @@ def _on_disk(folder: Path, parts: list[str]) -> list[Artifact]:
             return []
         with os.scandir(here) as entries:
             for entry in entries:
+                if PARTIAL.search(entry.name):
+                    continue
                 real = os.path.realpath(entry.path)
                 if real.startswith(base + os.sep) and os.path.exists(real):
                     is_dir = entry.is_dir()

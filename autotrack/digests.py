@@ -1,0 +1,52 @@
+"""Digests of files and folders, as ``"sha256:<hex>"``: by them a reader tells that it has what the writer wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Final
+
+PREFIX: Final = "sha256:"
+
+
+def of_bytes(data: bytes) -> str:
+    """The digest of bytes."""
+    return PREFIX + hashlib.sha256(data).hexdigest()
+
+
+def of_file(path: str | os.PathLike[str]) -> str:
+    """The digest of a file, read piece by piece.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_folder(folder: str | os.PathLike[str]) -> str:
+    """The digest of all files below a folder: of one line ``path NUL digest`` each, in the order of the paths.
+
+    Raises
+    ------
+    OSError
+        When one cannot be read.
+    """
+    root = os.fspath(folder)
+    files = []
+    for place, folders, names in os.walk(root):
+        folders.sort()
+        for name in names:
+            path = os.path.join(place, name)
+            files.append((os.path.relpath(path, root).replace(os.sep, "/"), path))
+    return of_digests({name: of_file(path) for name, path in files})
+
+
+def of_digests(files: dict[str, str]) -> str:
+    """The digest of a folder whose files (by path relative to it, with forward slashes) have these digests."""
+    whole = hashlib.sha256()
+    for name in sorted(files):
+        whole.update(f"{name}\0{files[name]}\n".encode("utf-8", "surrogatepass"))
+    return PREFIX + whole.hexdigest()
