@@ -302,6 +302,8 @@ def read(path: Path, offset: int = 0) -> Chunk:
                     entries.append(Entry(current.journal, int(data["n"]), from_json(data)))
             except UNREADABLE_LINE as error:
                 problems.append(line_problem(path, start, line, error))
+        if header.is_damaged and not offset and not entries:
+            return Chunk(None, (), position, (Problem(f"{path.name}: not an autotrack journal: no line can be read"),))
     return Chunk(header, tuple(entries), position, tuple(problems))
 
 
