@@ -273,6 +273,10 @@ def read(path: Path, offset: int = 0) -> Chunk:
     OSError
         When the file cannot be read.
     """
+    if path.name.endswith(PACK_SUFFIX):
+        from autotrack import packs
+
+        return packs.read(path)
     entries: list[Entry] = []
     problems: list[Problem] = []
     with path.open("rb") as file:
@@ -313,9 +317,13 @@ UNREADABLE_LINE: Final = (ValueError, KeyError, TypeError, OverflowError, Recurs
 
 def line_problem(path: Path, start: int, line: bytes, error: Exception) -> Problem:
     """The sentence about a line, which begins at byte ``start``, that could not be read."""
+    return Problem(f"{path.name}: the line at byte {start} cannot be read ({_brief(error)})", run_of(line))
+
+
+def run_of(line: bytes) -> str | None:
+    """The run that a line which cannot be read seems to be about."""
     found = _RUN_ID.search(line)
-    message = f"{path.name}: the line at byte {start} cannot be read ({_brief(error)})"
-    return Problem(message, found[1].decode() if found else None)
+    return found[1].decode() if found else None
 
 
 def is_alive(path: Path, header: Header) -> bool:
@@ -353,7 +361,7 @@ _dumps: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 def _first_header(path: Path, line: bytes) -> Header:
     try:
         return parse_header(load_line(line))
-    except _NewerFormatError:
+    except NewerFormatError:
         raise
     except UNREADABLE_LINE as error:
         name, is_copy = path.name.removesuffix(SUFFIX), False
@@ -365,8 +373,8 @@ def _first_header(path: Path, line: bytes) -> Header:
         return Header(name, FORMAT_VERSION, 0, owner, is_damaged=True)
 
 
-class _NewerFormatError(ValueError):
-    pass
+class NewerFormatError(ValueError):
+    """A header of a format that this version does not read."""
 
 
 def parse_header(data: Mapping[str, Any]) -> Header:
@@ -387,7 +395,7 @@ def parse_header(data: Mapping[str, Any]) -> Header:
         has_sums=bool(data.get("sums")),
     )
     if version > PACK_VERSION:
-        raise _NewerFormatError(
+        raise NewerFormatError(
             f"written in format {version}; this autotrack reads up to {PACK_VERSION}, a newer one is needed"
         )
     return header

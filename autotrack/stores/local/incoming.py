@@ -86,7 +86,7 @@ def locked(path: Path) -> Iterator[int]:
 def _opened(folder: Path, journal_id: str) -> Iterator[int]:
     name = journal_id if _SAFE_NAME.fullmatch(journal_id) else hashlib.sha256(journal_id.encode()).hexdigest()
     path = folder / JOURNALS / (name + COPY)
-    with locked(path) as fd:
+    with _locked_in_place(path) as fd:
         content = path.read_bytes()
         end = content.rfind(b"\n") + 1
         if end < len(content):
@@ -95,6 +95,20 @@ def _opened(folder: Path, journal_id: str) -> Iterator[int]:
             header = Header(journal_id, FORMAT_VERSION, int(time.time() * 1000), Identity("", NOBODY, "", ""))
             os.write(fd, header_line(header))
         yield fd
+
+
+@contextmanager
+def _locked_in_place(path: Path) -> Iterator[int]:
+    """As `locked`, and the file still has its name: it may have been packed while we waited."""
+    while True:
+        with locked(path) as fd:
+            try:
+                is_in_place = os.path.samestat(os.stat(path), os.fstat(fd))
+            except FileNotFoundError:
+                is_in_place = False
+            if is_in_place:
+                yield fd
+                return
 
 
 def _lines(entries: Sequence[Entry], last: int) -> bytes:

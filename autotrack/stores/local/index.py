@@ -37,7 +37,7 @@ from autotrack.stores.local import sql
 from autotrack.stores.local.sql import Bound, encode
 from autotrack.stores.state import clamp
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 BUSY_SECONDS: Final = 60
 _DAMAGE_LENGTH: Final = 1000
 _PROBLEMS_PER_FILE: Final = 100
@@ -50,11 +50,15 @@ DEAD: Final = 2
 APPLIED: Final = 3
 """Made by `apply`, for events of a process that this folder does not know."""
 UNREADABLE: Final = 4
+PACK: Final = 5
+PACKED: Final = 6
+"""A journal in a pack; its name is the pack's and its own."""
 
 _SCHEMA: Final = """
 CREATE TABLE files (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, offset INTEGER NOT NULL,
     mark BLOB NOT NULL, state INTEGER NOT NULL);
+CREATE INDEX files_on_disk ON files (state) WHERE state <> 6;
 CREATE TABLE journals (id INTEGER PRIMARY KEY, journal_id TEXT NOT NULL UNIQUE, last_number INTEGER NOT NULL);
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, experiment TEXT NOT NULL,
@@ -210,8 +214,8 @@ class Index:
         yield from self._transaction("BEGIN")
 
     def files(self) -> dict[str, FileRow]:
-        """The journal files folded so far, by name."""
-        rows = self.connection.execute("SELECT id, name, size, offset, mark, state FROM files")
+        """The files folded so far, by name; not the journals in packs."""
+        rows = self.connection.execute("SELECT id, name, size, offset, mark, state FROM files WHERE state <> 6")
         return {sql.decode(row[1]): FileRow(row[0], sql.decode(row[1]), *row[2:]) for row in rows}
 
     def clear(self) -> None:
@@ -231,6 +235,30 @@ class Index:
             (encode(name), size, offset, mark, state),
         )
         return int(self.connection.execute("SELECT id FROM files WHERE name = ?", (encode(name),)).fetchone()[0])
+
+    def has_file(self, name: str) -> bool:
+        """Whether a file of this name has been folded."""
+        return self.connection.execute("SELECT 1 FROM files WHERE name = ?", (encode(name),)).fetchone() is not None
+
+    def packed_as(self, name: str) -> int | None:
+        """The row of a journal file in a pack, where a pack has taken it in."""
+        row = self.connection.execute(
+            "SELECT id FROM files WHERE state = ? AND substr(name, instr(name, '/') + 1) = ?", (PACKED, encode(name))
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def forget_file(self, row: FileRow, heir: int) -> None:
+        """Drop a file that is in a pack now; what came from it counts as come from there."""
+        for table in ("runs", "problems"):
+            self.connection.execute(f"UPDATE {table} SET file = ? WHERE file = ?", (heir, row.id))
+        self.connection.execute("DELETE FROM files WHERE id = ?", (row.id,))
+
+    def skip_to(self, journal_id: str, number: int) -> None:
+        """Count the entries of a journal up to this number as folded."""
+        self.connection.execute(
+            "UPDATE journals SET last_number = max(last_number, ?) WHERE journal_id = ?",
+            (clamp(number), encode(journal_id)),
+        )
 
     def fold(self, file: int, journal_id: str, entries: Iterable[Entry]) -> list[Problem]:
         """Take in entries of one journal that stand in one file, passing over those folded before.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -19,10 +20,11 @@ from autotrack import journal
 from autotrack.entities import Artifact, Experiment, Metric, Run
 from autotrack.errors import FilterError, RunNotFound, StoreError
 from autotrack.events import Entry
+from autotrack.hooks import before_read
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.base import ACTIVE_RUNS, View
 from autotrack.stores.filters import parse_filter, parse_orders
-from autotrack.stores.local import rows
+from autotrack.stores.local import compaction, rows
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.incoming import locked, make_folder, write
 from autotrack.stores.local.index import Index
@@ -33,6 +35,7 @@ INDEX: Final = "runs.db"
 _TOO_MUCH: Final = ("parser stack overflow", "expression tree is too large", "too many sql variables")
 
 _ATTEMPTS: Final = 10
+_TIDY_SECONDS: Final = 60
 
 T = TypeVar("T")
 
@@ -73,6 +76,7 @@ class LocalStore:
         self._index: Index | None = None
         self._parents: Index | None = None
         self._in_memory = False
+        self._tidy_again = 0.0
 
     @property
     def uri(self) -> str:
@@ -190,10 +194,23 @@ class LocalStore:
 
         def fold_and_query(index: Index) -> T:
             fold(self.folder, index)
+            self._tidy(index)
             with index.reading():
                 return query(index)
 
         return self._attempt(fold_and_query)
+
+    def _tidy(self, index: Index) -> None:
+        """Pack the journals of dead processes when there are very many; not in a process that may be training."""
+        if index.path is None or before_read or not compaction.is_due(index):
+            return
+        if time.monotonic() < self._tidy_again:
+            return
+        self._tidy_again = time.monotonic() + _TIDY_SECONDS
+        try:
+            compaction.compact(self.folder, index)
+        except OSError:  # no room or no right to write: the store can be read as it is
+            pass
 
     def _attempt(self, use: Callable[[Index], T]) -> T:
         """Use the index; where SQLite fails, again on a new file, and at last in memory."""
