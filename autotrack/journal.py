@@ -350,7 +350,11 @@ def is_alive(path: Path, header: Header) -> bool:
 
 def own_identity() -> Identity:
     """The identity of this process."""
-    pid = os.getpid()
+    return _identity_of(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _identity_of(pid: int) -> Identity:
     return Identity(_host(), pid, _process_start(pid), _boot_id())
 
 

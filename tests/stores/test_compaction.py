@@ -228,7 +228,8 @@ def test_every_flipped_byte_of_a_pack_costs_its_line_only(folder: Path) -> None:
         for bit in (place % 8,):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
             chunk = journal.read(path)
-            lost = {holds.get(line_of[place])}
+            touched = [line_of[place], line_of[place] + (whole[place : place + 1] == b"\n")]
+            lost = {holds.get(line) for line in touched}
             kept = [entry for position, entry in enumerate(expected) if position not in lost]
             assert texts(kept) <= texts(chunk.entries) <= texts(expected), (place, bit)
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ except ImportError:  # pragma: no cover - not on this platform
 
 ENOUGH: Final = 500
 """So many journals that could be packed make a reader do it."""
-AT_MOST: Final = 5_000
+AT_MOST: Final = 1_000
 """Journals that a reader packs at once: it has somebody waiting."""
 SMALL: Final = 4 << 20
 """A reader leaves larger journals as they are, in bytes."""
@@ -86,12 +87,12 @@ def is_due(index: Index) -> bool:
     return int(index.connection.execute(query, (DEAD, APPLIED)).fetchone()[0]) >= ENOUGH
 
 
-def candidates(folder: Path, index: Index, *, all_sizes: bool = False) -> list[FileRow]:
-    """The journals that can be packed: wholly folded, of processes that are dead for sure."""
+def candidates(folder: Path, index: Index, limit: int | None = None) -> list[FileRow]:
+    """The journals that can be packed: wholly folded, of processes that are dead for sure; with a limit, small ones."""
     journals = folder / JOURNALS
-    found = [row for row in index.files().values() if row.state in (DEAD, APPLIED)]
-    found = [row for row in found if all_sizes or row.size <= SMALL]
-    return [row for row in sorted(found) if _is_at_rest(journals / row.name, row)]
+    found = (row for row in sorted(index.files().values()) if row.state in (DEAD, APPLIED))
+    small = (row for row in found if limit is None or row.size <= SMALL)
+    return list(islice((row for row in small if _is_at_rest(journals / row.name, row)), limit))
 
 
 def compact(folder: Path, index: Index, *, wait: bool = False, limit: int | None = AT_MOST) -> int:
@@ -116,10 +117,8 @@ def compact(folder: Path, index: Index, *, wait: bool = False, limit: int | None
             return 0
         fold(folder, index)
         _delete_leftovers(folder, index)
-        rows = candidates(folder, index, all_sizes=limit is None)
-        if limit is not None:
-            rows = rows[:limit] if len(rows) >= ENOUGH else []
-        if len(rows) < 2:
+        rows = candidates(folder, index, limit)
+        if len(rows) < (2 if limit is None else ENOUGH):
             return 0
         _pack(folder, index, rows, Removal())
         return len(rows)

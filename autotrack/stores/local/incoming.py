@@ -57,6 +57,9 @@ def write(folder: Path, index: Index, entries: Sequence[Entry]) -> None:
     by_journal: dict[str, list[Entry]] = {}
     for entry in entries:
         by_journal.setdefault(clean(entry.journal_id), []).append(entry)
+    by_journal = {
+        name: new for name, new in by_journal.items() if max(entry.number for entry in new) > index.last_number(name)
+    }
     try:
         with ExitStack() as stack:
             # Always locked in the same order, or two processes could wait for each other.
