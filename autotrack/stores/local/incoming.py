@@ -57,16 +57,13 @@ def write(folder: Path, index: Index, entries: Sequence[Entry]) -> None:
     by_journal: dict[str, list[Entry]] = {}
     for entry in entries:
         by_journal.setdefault(clean(entry.journal_id), []).append(entry)
-    by_journal = {
-        name: new for name, new in by_journal.items() if max(entry.number for entry in new) > index.last_number(name)
-    }
     try:
         with ExitStack() as stack:
             # Always locked in the same order, or two processes could wait for each other.
             files = {name: stack.enter_context(_opened(folder, name)) for name in sorted(by_journal)}
             fold(folder, index)
             texts = {name: _lines(new, index.last_number(name)) for name, new in by_journal.items()}
-            _append({files[name]: text for name, text in texts.items()})
+            _append({files[name]: _header(files[name], name) + text for name, text in texts.items() if text})
     except (OSError, ValueError, TypeError) as error:
         raise StoreError(f"cannot write to {folder}: {error}") from error
     fold(folder, index)
@@ -94,10 +91,16 @@ def _opened(folder: Path, journal_id: str) -> Iterator[int]:
         end = content.rfind(b"\n") + 1
         if end < len(content):
             os.ftruncate(fd, end)  # a writer was killed in the middle of a line; nobody has folded it
-        if not end:
-            header = Header(journal_id, FORMAT_VERSION, int(time.time() * 1000), Identity("", NOBODY, "", ""))
-            os.write(fd, header_line(header))
         yield fd
+        if not os.fstat(fd).st_size:
+            path.unlink()  # there was nothing to write
+
+
+def _header(fd: int, journal_id: str) -> bytes:
+    """The header for a file that has none yet."""
+    if os.fstat(fd).st_size:
+        return b""
+    return header_line(Header(journal_id, FORMAT_VERSION, int(time.time() * 1000), Identity("", NOBODY, "", "")))
 
 
 @contextmanager
