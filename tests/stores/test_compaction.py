@@ -283,7 +283,7 @@ def killed_at_line(count: int, work: Callable[[], object]) -> bool:
 
         def trace(frame: Any, event: str, _: object) -> Any:
             nonlocal left
-            if not frame.f_code.co_filename.endswith(("packs.py", "compaction.py", "garbage.py")):
+            if not frame.f_code.co_filename.endswith(("packs.py", "compaction.py", "sweeping.py")):
                 return None
             if event == "line":
                 left -= 1

@@ -43,13 +43,14 @@ FOREIGN_SECONDS: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What is to leave the journals: the lines of these runs, and what is told of these processes."""
+    """What is to leave the journals: the lines of these runs, what is told of these processes, unreadable lines."""
 
     runs: frozenset[str] = frozenset()
     processes: frozenset[str] = frozenset()
+    unreadable: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.runs or self.processes)
+        return bool(self.runs or self.processes or self.unreadable)
 
     def names(self, line: bytes) -> bool:
         """Whether a line is one of theirs."""
@@ -57,7 +58,7 @@ class Removal:
             data = journal.load_line(line)
             event = from_json(data)
         except UNREADABLE_LINE:
-            return journal.run_of(line) in self.runs
+            return self.unreadable or journal.run_of(line) in self.runs
         if isinstance(event, ProcessDescribed):
             return event.process_id in self.processes
         return event.run_id in self.runs
@@ -154,6 +155,24 @@ def remove(folder: Path, index: Index, removal: Removal) -> Removal:
     return removal
 
 
+def mend(folder: Path, index: Index, names: Iterable[str]) -> None:
+    """Write packs, and journals of dead processes, anew without what cannot be read of them.
+
+    Raises
+    ------
+    OSError, ValueError, sqlite3.DatabaseError
+        When something cannot be read or written.
+    """
+    wanted = set(names)
+    with compacting(folder, wait=True):
+        fold(folder, index)
+        rows = [row for row in sorted(index.files().values()) if row.name in wanted]
+        for row in rows:
+            if row.state == PACK:
+                _rewrite(folder, index, row, Removal(unreadable=True), always=True)
+        _pack(folder, index, [row for row in rows if row.state in (DEAD, APPLIED)], Removal(unreadable=True))
+
+
 def runs_of_the_living(folder: Path, index: Index) -> set[str]:
     """The runs of which journals tell that may still be written to, or cannot be rewritten."""
     found: set[str] = set()
@@ -211,12 +230,12 @@ def _pack_batch(folder: Path, index: Index, rows: Sequence[FileRow], removal: Re
         _delete_replaced(journals / name, mark)
 
 
-def _rewrite(folder: Path, index: Index, row: FileRow, removal: Removal) -> None:
+def _rewrite(folder: Path, index: Index, row: FileRow, removal: Removal, *, always: bool = False) -> None:
     """Put a pack without certain lines in the place of one that has them."""
     old = folder / JOURNALS / row.name
     contents = packs.contents(old)
     sources = [_repacked(old, section, removal) for section in contents.sections]
-    if all(source is None for source in sources):
+    if not always and all(source is None for source in sources):
         return
     kept = [source or _unchanged(old, section) for source, section in zip(sources, contents.sections, strict=True)]
     stat = old.stat()
@@ -272,20 +291,26 @@ def _repacked(pack: Path, section: Section, removal: Removal) -> Source | None:
 def _filtered(source: Source, removal: Removal) -> Source | None:
     if not removal:
         return None
-    last, gone = source.last, []
+    last, gone, unknown = 0, [], 0
     for line in source.lines():
         number = _number(line)
-        last = max(last, number)
         if removal.names(line):
-            gone.append(number)
+            gone.append((number, number))
+            unknown += not number
+        elif unknown and number > last + 1:  # what could not be read was what lies between
+            gone.append((last + 1, number - 1))
+        if number:
+            last, unknown = max(last, number), 0
     if not gone:
         return None
+    if unknown:
+        gone.append((last + 1, last + unknown))
 
     def kept() -> Iterator[bytes]:
         return (line for line in source.lines() if not removal.names(line))
 
-    removed = _ranges([*source.removed, *((number, number) for number in gone if number)])
-    return Source(source.name, source.header, source.written, kept, last, removed, source.torn)
+    removed = _ranges([*source.removed, *(pair for pair in gone if pair[0])])
+    return Source(source.name, source.header, source.written, kept, max(last, source.last), removed, source.torn)
 
 
 def _ranges(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -91,9 +91,11 @@ def _opened(folder: Path, journal_id: str) -> Iterator[int]:
         end = content.rfind(b"\n") + 1
         if end < len(content):
             os.ftruncate(fd, end)  # a writer was killed in the middle of a line; nobody has folded it
-        yield fd
-        if not os.fstat(fd).st_size:
-            path.unlink()  # there was nothing to write
+        try:
+            yield fd
+        finally:
+            if not os.fstat(fd).st_size:
+                path.unlink(missing_ok=True)  # there was nothing to write, or no room
 
 
 def _header(fd: int, journal_id: str) -> bytes:

@@ -12,7 +12,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -22,9 +23,9 @@ from autotrack.errors import FilterError, RunNotFound, StoreError
 from autotrack.events import Entry
 from autotrack.hooks import before_read
 from autotrack.stores.artifacts import folder as artifact_files
-from autotrack.stores.base import ACTIVE_RUNS, View
+from autotrack.stores.base import ACTIVE_RUNS, Garbage, View
 from autotrack.stores.filters import parse_filter, parse_orders
-from autotrack.stores.local import compaction, rows
+from autotrack.stores.local import compaction, rows, sweeping
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.incoming import locked, make_folder, write
 from autotrack.stores.local.index import Index
@@ -166,6 +167,20 @@ class LocalStore:
         query = "SELECT message FROM problems JOIN files ON files.id = problems.file ORDER BY files.name, problems.id"
         return self._with_index(lambda index: [str(message) for (message,) in index.connection.execute(query)])
 
+    def garbage(self, older_than: float = 0.0) -> list[Garbage]:
+        """See `Maintained.garbage`. Files of no run have to be a day old."""
+        with self._named_errors():
+            return self._with_index(
+                lambda index: sweeping.find(self.folder, self.folder / ARTIFACTS, index, older_than), closed=False
+            )
+
+    def collect(self, garbage: Sequence[Garbage]) -> None:
+        """See `Maintained.collect`. What a live process may write to stays."""
+        with self._named_errors():
+            self._with_index(
+                lambda index: sweeping.collect(self.folder, self.folder / ARTIFACTS, index, garbage), closed=False
+            )
+
     def close(self) -> None:
         """See `Store.close`."""
         self._leave_the_parent_its_own()
@@ -189,11 +204,20 @@ class LocalStore:
     def _no_run(self, run_id: str) -> RunNotFound:
         return RunNotFound(f"no run {run_id!r} in {self.folder}")
 
-    def _with_index(self, query: Callable[[Index], T]) -> T:
-        """What a query answers, once everything is folded in."""
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot sweep {self.folder}: {error}") from error
+
+    def _with_index(self, query: Callable[[Index], T], *, closed: bool = True) -> T:
+        """What a query answers, once everything is folded in; ``closed`` in that it sees no change meanwhile."""
 
         def fold_and_query(index: Index) -> T:
             fold(self.folder, index)
+            if not closed:
+                return query(index)
             self._tidy(index)
             with index.reading():
                 return query(index)
