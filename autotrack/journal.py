@@ -8,6 +8,14 @@ lose the last seconds.
 The writer holds an ``flock`` on its file for as long as it lives. Where locks are unreliable the header's identity
 (host, process id, start of the process, boot id) is second evidence. Without ``fcntl`` (Windows) only the identity
 counts.
+
+Every line ends with a checksum of what stands before it (``"c"``, CRC-32 in hexadecimal), and the header says so
+(``"sums"``): a line in which one byte changed is named, and never taken for another value. A line without one, as the
+first version wrote it, is read too; `autotrack fsck` names it where the header promises one. Where only the header is
+damaged the file's name tells the journal.
+
+A pack (``…pack.jsonl``, format 2) holds the journals of many dead processes one after another. Its first line tells a
+reader that knows no packs which format it is; a header line in the middle begins the next journal.
 """
 
 from __future__ import annotations
@@ -17,11 +25,12 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from autotrack.events import FORMAT_VERSION, Entry, Event, from_json, to_json
 
@@ -32,7 +41,18 @@ except ImportError:  # pragma: no cover - not on this platform
 
 JOURNALS: Final = "journals"
 SUFFIX: Final = ".jsonl"
+PACK_SUFFIX: Final = ".pack" + SUFFIX
+PACK_VERSION: Final = 2
+"""Format of a file that holds several journals."""
 
+NOBODY: Final = 0
+"""Process id of the owner of what no process writes to: entries that were applied, and packs."""
+UNKNOWN: Final = -1
+"""Process id of an owner that cannot be read."""
+
+_JOURNAL_ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
+_SUM: Final = b',"c":"'
+_SUM_LENGTH: Final = 16
 _RUN_ID: Final = re.compile(rb'"run_id":\s*"([0-9a-f]{32})"')
 
 
@@ -48,12 +68,18 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first line of a journal. ``created`` in milliseconds since the epoch."""
+    """The first line of a journal. ``created`` in milliseconds since the epoch.
+
+    ``has_sums`` tells that every line has a checksum. ``is_damaged`` tells that it is not what stands in the file, but
+    what its name tells of it.
+    """
 
     journal: str
     version: int
     created: int
     owner: Identity
+    has_sums: bool = False
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +105,16 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
-def new_journal_id() -> str:
-    """An id for a journal: it begins with the time (UTC, seconds), so that later journals have greater ids."""
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.urandom(6).hex()}"
+def new_journal_id(at: float | None = None) -> str:
+    """An id for a journal: it begins with the time (UTC, to the microsecond), so that later journals have greater ids.
+
+    Parameters
+    ----------
+    at : seconds since the epoch; now when left out.
+    """
+    seconds, fraction = divmod(time.time() if at is None else at, 1)
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
+    return f"{stamp}-{int(fraction * 16**5):05x}{os.urandom(4).hex()[:7]}"
 
 
 class JournalWriter:
@@ -112,7 +145,7 @@ class JournalWriter:
                     pass
             header = Header(self.journal_id, FORMAT_VERSION, int(time.time() * 1000), own_identity())
             self._size = 0
-            self._write(_dumps(asdict(header)).encode() + b"\n")
+            self._write(header_line(header))
         except BaseException:
             os.close(self._fd)
             raise
@@ -129,9 +162,9 @@ class JournalWriter:
         lines = []
         for event in events:
             number += 1
-            lines.append(_dumps({"n": number, **to_json(event)}))
+            lines.append(event_line(number, event))
         if lines:
-            self._write(("\n".join(lines) + "\n").encode("utf-8", "surrogatepass"))
+            self._write(b"".join(lines))
             self._number = number
 
     def is_in_place(self) -> bool:
@@ -166,6 +199,56 @@ def journal_paths(folder: Path) -> list[Path]:
     return [journals / name for name in sorted(names)]
 
 
+def event_line(number: int, event: Event) -> bytes:
+    """The line of an event.
+
+    Raises
+    ------
+    ValueError
+        For a value that JSON does not have.
+    """
+    return with_sum({"n": number, **to_json(event)})
+
+
+def header_line(header: Header) -> bytes:
+    """The line that begins a journal whose lines have checksums."""
+    owner = asdict(header.owner)
+    return with_sum(
+        {"journal": header.journal, "version": header.version, "created": header.created, "owner": owner, "sums": 1}
+    )
+
+
+def with_sum(data: Mapping[str, Any]) -> bytes:
+    """A mapping that is not empty as a line of JSON with its checksum."""
+    body = _dumps(data)[:-1].encode()
+    return b'%b,"c":"%08x"}\n' % (body, zlib.crc32(body))
+
+
+def load_line(line: bytes, *, has_sum: bool = False) -> dict[str, Any]:
+    """What a line says.
+
+    Parameters
+    ----------
+    has_sum : whether it has to have a checksum; one that it has is verified in any case.
+
+    Raises
+    ------
+    ValueError
+        When it is no JSON object, or its checksum is wrong or missing.
+    """
+    line = line.removesuffix(b"\n")
+    mark = len(line) - _SUM_LENGTH
+    if line[mark : mark + len(_SUM)] == _SUM:
+        if b"%08x" % zlib.crc32(line[:mark]) != line[mark + len(_SUM) : -2]:
+            raise ValueError("its checksum is wrong")
+    elif has_sum:
+        raise ValueError("it has no checksum")
+    data = json.loads(line.decode("utf-8", "surrogatepass"))
+    if not isinstance(data, dict):
+        raise TypeError(f"expected an object, found {type(data).__name__}")
+    return data
+
+
 def read_header(path: Path) -> Header:
     """The header of a journal.
 
@@ -177,13 +260,13 @@ def read_header(path: Path) -> Header:
         When its first line is not a header that this version reads; the message says what it is instead.
     """
     with path.open("rb") as file:
-        return _parse_header(file.readline())
+        return _first_header(path, file.readline())
 
 
 def read(path: Path, offset: int = 0) -> Chunk:
     """Read a journal from ``offset`` on, up to its last complete line; a torn last line is left for a later read.
 
-    Lines that cannot be read are passed over and named in ``problems``.
+    Lines that cannot be read are passed over and named in ``problems``. A pack is read from its beginning.
 
     Raises
     ------
@@ -197,11 +280,13 @@ def read(path: Path, offset: int = 0) -> Chunk:
         if not first.endswith(b"\n"):
             return Chunk(None, (), 0, ())
         try:
-            header = _parse_header(first)
+            header = current = _first_header(path, first)
         except ValueError as error:
             size = os.fstat(file.fileno()).st_size
             return Chunk(None, (), size, (Problem(f"{path.name}: {error}"),))
         position = max(offset, len(first))
+        if header.is_damaged and not offset:
+            problems.append(Problem(f"{path.name}: its first line is damaged; its name tells what journal it is"))
         file.seek(position)
         for line in file:
             if not line.endswith(b"\n"):
@@ -210,13 +295,27 @@ def read(path: Path, offset: int = 0) -> Chunk:
             if line == b"\n":
                 continue
             try:
-                data = json.loads(line.decode("utf-8", "surrogatepass"))
-                entries.append(Entry(header.journal, int(data["n"]), from_json(data)))
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                found = _RUN_ID.search(line)
-                message = f"{path.name}: the line at byte {start} cannot be read ({_brief(error)})"
-                problems.append(Problem(message, found[1].decode() if found else None))
+                data = load_line(line)
+                if "n" not in data and "journal" in data:
+                    current = parse_header(data)
+                else:
+                    entries.append(Entry(current.journal, int(data["n"]), from_json(data)))
+            except UNREADABLE_LINE as error:
+                problems.append(line_problem(path, start, line, error))
+        if header.is_damaged and not offset and not entries:
+            return Chunk(None, (), position, (Problem(f"{path.name}: not an autotrack journal: no line can be read"),))
     return Chunk(header, tuple(entries), position, tuple(problems))
+
+
+UNREADABLE_LINE: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""What `load_line` and `autotrack.events.from_json` raise for a line that cannot be read."""
+
+
+def line_problem(path: Path, start: int, line: bytes, error: Exception) -> Problem:
+    """The sentence about a line, which begins at byte ``start``, that could not be read."""
+    found = _RUN_ID.search(line)
+    message = f"{path.name}: the line at byte {start} cannot be read ({_brief(error)})"
+    return Problem(message, found[1].decode() if found else None)
 
 
 def is_alive(path: Path, header: Header) -> bool:
@@ -251,22 +350,45 @@ def own_identity() -> Identity:
 _dumps: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-def _parse_header(line: bytes) -> Header:
+def _first_header(path: Path, line: bytes) -> Header:
     try:
-        data = json.loads(line)
-        version = int(data["version"])
-        owner = data["owner"]
-        header = Header(
-            journal=str(data["journal"]),
-            version=version,
-            created=int(data["created"]),
-            owner=Identity(str(owner["host"]), int(owner["pid"]), str(owner["started"]), str(owner["boot"])),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"not an autotrack journal ({_brief(error)})") from error
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"written in format {version}; this autotrack reads up to {FORMAT_VERSION}, a newer one is needed"
+        return parse_header(load_line(line))
+    except _NewerFormatError:
+        raise
+    except UNREADABLE_LINE as error:
+        name, is_copy = path.name.removesuffix(SUFFIX), False
+        if name.endswith(".copy"):
+            name, is_copy = name.removesuffix(".copy"), True
+        if not _JOURNAL_ID.fullmatch(name):
+            raise ValueError(f"not an autotrack journal ({_brief(error)})") from error
+        owner = Identity("", NOBODY if is_copy else UNKNOWN, "", "")
+        return Header(name, FORMAT_VERSION, 0, owner, is_damaged=True)
+
+
+class _NewerFormatError(ValueError):
+    pass
+
+
+def parse_header(data: Mapping[str, Any]) -> Header:
+    """The header that a line is.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        When it is none, or one of a newer format.
+    """
+    version = int(data["version"])
+    owner = data["owner"]
+    header = Header(
+        journal=str(data["journal"]),
+        version=version,
+        created=int(data["created"]),
+        owner=Identity(str(owner["host"]), int(owner["pid"]), str(owner["started"]), str(owner["boot"])),
+        has_sums=bool(data.get("sums")),
+    )
+    if version > PACK_VERSION:
+        raise _NewerFormatError(
+            f"written in format {version}; this autotrack reads up to {PACK_VERSION}, a newer one is needed"
         )
     return header
 

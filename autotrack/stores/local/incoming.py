@@ -7,19 +7,17 @@ from and no owner, because this machine cannot know whether that process lives.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from autotrack.errors import StoreError
-from autotrack.events import FORMAT_VERSION, Entry, to_json
-from autotrack.journal import JOURNALS, SUFFIX, Header, Identity
+from autotrack.events import FORMAT_VERSION, Entry
+from autotrack.journal import JOURNALS, NOBODY, SUFFIX, Header, Identity, event_line, header_line
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.index import Index, clean
 
@@ -65,7 +63,7 @@ def write(folder: Path, index: Index, entries: Sequence[Entry]) -> None:
             files = {name: stack.enter_context(_opened(folder, name)) for name in sorted(by_journal)}
             fold(folder, index)
             texts = {name: _lines(new, index.last_number(name)) for name, new in by_journal.items()}
-            _append({files[name]: text.encode() for name, text in texts.items()})
+            _append({files[name]: text for name, text in texts.items()})
     except (OSError, ValueError, TypeError) as error:
         raise StoreError(f"cannot write to {folder}: {error}") from error
     fold(folder, index)
@@ -94,18 +92,18 @@ def _opened(folder: Path, journal_id: str) -> Iterator[int]:
         if end < len(content):
             os.ftruncate(fd, end)  # a writer was killed in the middle of a line; nobody has folded it
         if not end:
-            header = Header(journal_id, FORMAT_VERSION, int(time.time() * 1000), Identity("", 0, "", ""))
-            os.write(fd, _dumps(asdict(header)).encode() + b"\n")
+            header = Header(journal_id, FORMAT_VERSION, int(time.time() * 1000), Identity("", NOBODY, "", ""))
+            os.write(fd, header_line(header))
         yield fd
 
 
-def _lines(entries: Sequence[Entry], last: int) -> str:
+def _lines(entries: Sequence[Entry], last: int) -> bytes:
     lines = []
     for entry in entries:
         if entry.number > last:
             last = entry.number
-            lines.append(_dumps({"n": last, **to_json(entry.event)}) + "\n")
-    return "".join(lines)
+            lines.append(event_line(last, entry.event))
+    return b"".join(lines)
 
 
 def _append(texts: dict[int, bytes]) -> None:
@@ -119,7 +117,3 @@ def _append(texts: dict[int, bytes]) -> None:
         for fd, size in sizes.items():
             os.ftruncate(fd, size)
         raise
-
-
-def _dumps(data: object) -> str:
-    return json.dumps(data, separators=(",", ":"), allow_nan=False)

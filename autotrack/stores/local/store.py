@@ -32,6 +32,8 @@ ARTIFACTS: Final = "artifacts"
 INDEX: Final = "runs.db"
 _TOO_MUCH: Final = ("parser stack overflow", "expression tree is too large", "too many sql variables")
 
+_ATTEMPTS: Final = 10
+
 T = TypeVar("T")
 
 
@@ -221,7 +223,7 @@ class LocalStore:
                 return self._index
             self._index.close()
             self._index = None
-        self._index = Index(path)
+        self._index = _opened(path)
         return self._index
 
     def _reset(self) -> bool:
@@ -251,6 +253,15 @@ class LocalStore:
                 self._index.close()
                 self._index = Index(None)
             old.close()
+
+
+def _opened(path: Path | None) -> Index:
+    for _ in range(_ATTEMPTS):
+        try:
+            return Index(path)
+        except FileNotFoundError:  # another process deleted it, damaged, between our opening it and looking at it
+            continue
+    raise sqlite3.OperationalError(f"{path} is deleted again and again")
 
 
 def _inode(path: Path) -> int:
