@@ -8,12 +8,9 @@ more. ``RUNS_PER_JOURNAL`` runs share a journal, which begins with two entries a
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from autotrack.entities import DELETED, FAILED, FINISHED, Artifact, Dataset, LoggedModel, Metric
 from autotrack.events import (
@@ -30,9 +27,9 @@ from autotrack.events import (
     RunEnded,
     RunStarted,
     TagsSet,
-    to_json,
 )
-from autotrack.journal import JOURNALS, SUFFIX, Header, Identity
+from autotrack.journal import JOURNALS, SUFFIX, Header, event_line, header_line
+from autotrack.owners import Identity
 
 RUNS_PER_JOURNAL: Final = 100
 FAMILY: Final = 20
@@ -120,8 +117,8 @@ def write_journals(folder: Path, n_runs: int) -> int:
     for entries in journals(n_runs):
         name = entries[0].journal_id
         header = Header(name, FORMAT_VERSION, _START, Identity("elsewhere", 1, "1", "1"))
-        lines = [_dumps(asdict(header)), *(_dumps({"n": entry.number, **to_json(entry.event)}) for entry in entries)]
-        (folder / JOURNALS / (name + SUFFIX)).write_text("\n".join(lines) + "\n")
+        lines = [header_line(header), *(event_line(entry.number, entry.event) for entry in entries)]
+        (folder / JOURNALS / (name + SUFFIX)).write_bytes(b"".join(lines))
         count += len(entries)
     return count
 
@@ -146,12 +143,3 @@ def _random(start: int) -> list[list[float]]:
 
     found: list[list[float]] = np.random.default_rng([20260101, start]).random((RUNS_PER_JOURNAL, 20)).tolist()
     return found
-
-
-@lru_cache(maxsize=1)
-def _encoder() -> json.JSONEncoder:
-    return json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-
-
-def _dumps(data: Any) -> str:
-    return _encoder().encode(data)
