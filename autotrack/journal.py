@@ -55,8 +55,6 @@ UNKNOWN: Final = -1
 _JOURNAL_ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
 _SUM: Final = b',"c":"'
 _SUM_LENGTH: Final = 16
-_HEADER_START: Final = b'{"journal":'
-_NO_LINE: Final = "no line can be read"
 _RUN_ID: Final = re.compile(rb'"run_id":\s*"([0-9a-f]{32})"')
 
 
@@ -275,14 +273,9 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some lines of one journal, as `read_parts` finds them; `decode` tells what a line means.
-
-    ``header`` is that of the file, and ``journal`` the id of the journal that the lines belong to. ``offset`` is where
-    reading goes on (bytes).
-    """
+    """Some lines of a journal; `decode` tells what one means. ``offset`` is where reading goes on (bytes)."""
 
     header: Header | None
-    journal: str
     lines: list[Line]
     offset: int
     problems: list[Problem]
@@ -309,7 +302,8 @@ def read(path: Path, offset: int = 0) -> Chunk:
             if isinstance(event, Problem):
                 problems.append(event)
             else:
-                entries.append(Entry(part.journal, line.number, event))
+                assert header is not None
+                entries.append(Entry(header.journal, line.number, event))
     return Chunk(header, tuple(entries), offset, tuple(problems))
 
 
@@ -328,52 +322,41 @@ def read_parts(path: Path, offset: int = 0, size: int = PART_SIZE) -> Iterator[P
     with path.open("rb") as file:
         first = file.readline()
         if not first.endswith(b"\n"):
-            yield Part(None, "", [], 0, [])
+            yield Part(None, [], 0, [])
             return
         length = os.fstat(file.fileno()).st_size
         try:
             header = _first_header(path, first)
         except ValueError as error:
-            yield Part(None, "", [], length, [Problem(f"{path.name}: {error}")])
+            yield Part(None, [], length, [Problem(f"{path.name}: {error}")])
             return
-        journal, problems = header.journal, []
+        problems: list[Problem] = []
         if header.is_damaged and not offset:
             if not _has_an_event(file):
-                yield Part(None, "", [], length, [Problem(f"{path.name}: not an autotrack journal: {_NO_LINE}")])
+                yield Part(None, [], length, [Problem(f"{path.name}: not an autotrack journal: no line can be read")])
                 return
-            problems = [Problem(f"{path.name}: its first line is damaged; its name tells what journal it is")]
-        elif header.version == PACK_VERSION and offset:
-            journal = _journal_at(file, len(first), offset) or journal
+            problems.append(Problem(f"{path.name}: its first line is damaged; its name tells what journal it is"))
         position = max(offset, len(first))
         file.seek(position)
-        lines: list[Line] = []
-        raws = [first]
-        while raws and raws[-1].endswith(b"\n"):
+        while True:
             raws = file.readlines(size)
+            lines: list[Line] = []
+            is_torn = not raws or not raws[-1].endswith(b"\n")
+            if is_torn and raws:
+                raws.pop()
             for raw in raws:
-                start = position
-                if not raw.endswith(b"\n"):
-                    break
+                if raw != b"\n":
+                    try:
+                        data = load_line(raw)
+                        if "n" in data or "journal" not in data:  # else a header, behind a first line that is none
+                            lines.append(Line(position, int(data["n"]), data, raw))
+                    except UNREADABLE_LINE as error:
+                        problems.append(line_problem(path, position, raw, error))
                 position += len(raw)
-                if raw == b"\n":
-                    continue
-                try:
-                    data = load_line(raw)
-                    if "n" in data or "journal" not in data:
-                        lines.append(Line(start, int(data["n"]), data, raw))
-                        continue
-                    found = parse_header(data)
-                except UNREADABLE_LINE as error:
-                    problems.append(line_problem(path, start, raw, error))
-                    continue
-                if lines:
-                    yield Part(header, journal, lines, start, problems)
-                    lines, problems = [], []
-                journal = found.journal
-            if lines:
-                yield Part(header, journal, lines, position, problems)
-                lines, problems = [], []
-        yield Part(header, journal, lines, position, problems)
+            yield Part(header, lines, position, problems)
+            if is_torn:
+                return
+            problems = []
 
 
 def decode(path: Path, line: Line) -> Event | Problem:
@@ -393,21 +376,6 @@ def _has_an_event(file: BinaryIO) -> bool:
             continue
         return True
     return False
-
-
-def _journal_at(file: BinaryIO, position: int, offset: int) -> str:
-    """The journal that goes on at a place of a pack, told by the last header line before it; empty for the first."""
-    journal = ""
-    file.seek(position)
-    while position < offset:
-        raw = file.readline()
-        position += len(raw)
-        if raw.startswith(_HEADER_START):
-            try:
-                journal = parse_header(load_line(raw)).journal
-            except UNREADABLE_LINE:
-                continue
-    return journal
 
 
 UNREADABLE_LINE: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
