@@ -23,16 +23,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from autotrack.events import FORMAT_VERSION, Entry, Event, from_json, to_json
+from autotrack.owners import Identity, own_identity, owner_lives
 
 try:
     import fcntl
@@ -45,6 +44,9 @@ PACK_SUFFIX: Final = ".pack" + SUFFIX
 PACK_VERSION: Final = 2
 """Format of a file that holds several journals."""
 
+PART_SIZE: Final = 1 << 20
+"""How many bytes of a journal are read at a time, about."""
+
 NOBODY: Final = 0
 """Process id of the owner of what no process writes to: entries that were applied, and packs."""
 UNKNOWN: Final = -1
@@ -54,16 +56,6 @@ _JOURNAL_ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
 _SUM: Final = b',"c":"'
 _SUM_LENGTH: Final = 16
 _RUN_ID: Final = re.compile(rb'"run_id":\s*"([0-9a-f]{32})"')
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What tells one process from every other: ``started`` and ``boot`` are opaque, empty where unknown."""
-
-    host: str
-    pid: int
-    started: str
-    boot: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +235,14 @@ def load_line(line: bytes, *, has_sum: bool = False) -> dict[str, Any]:
             raise ValueError("its checksum is wrong")
     elif has_sum:
         raise ValueError("it has no checksum")
-    data = json.loads(line.decode("utf-8", "surrogatepass"))
+    text = line.decode("utf-8", "surrogatepass")
+    try:
+        # What `json.loads` does in the end; a line is nearly always one value and nothing else.
+        data, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    if end != len(text):
+        data = json.loads(text)
     if not isinstance(data, dict):
         raise TypeError(f"expected an object, found {type(data).__name__}")
     return data
@@ -263,10 +262,29 @@ def read_header(path: Path) -> Header:
         return _first_header(path, file.readline())
 
 
+class Line(NamedTuple):
+    """A line that is a JSON object: where it begins (bytes), its number, what it says, and the line itself."""
+
+    start: int
+    number: int
+    data: dict[str, Any]
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some lines of a journal; `decode` tells what one means. ``offset`` is where reading goes on (bytes)."""
+
+    header: Header | None
+    lines: list[Line]
+    offset: int
+    problems: list[Problem]
+
+
 def read(path: Path, offset: int = 0) -> Chunk:
     """Read a journal from ``offset`` on, up to its last complete line; a torn last line is left for a later read.
 
-    Lines that cannot be read are passed over and named in ``problems``. A pack is read from its beginning.
+    Lines that cannot be read are passed over and named in ``problems``.
 
     Raises
     ------
@@ -277,38 +295,95 @@ def read(path: Path, offset: int = 0) -> Chunk:
         from autotrack import packs
 
         return packs.read(path)
+    header: Header | None = None
     entries: list[Entry] = []
     problems: list[Problem] = []
+    for part in read_parts(path, offset):
+        header, offset = part.header, part.offset
+        problems += part.problems
+        for line in part.lines:
+            event = decode(path, line)
+            if isinstance(event, Problem):
+                problems.append(event)
+            else:
+                assert header is not None
+                entries.append(Entry(header.journal, line.number, event))
+    return Chunk(header, tuple(entries), offset, tuple(problems))
+
+
+def read_parts(path: Path, offset: int = 0, size: int = PART_SIZE) -> Iterator[Part]:
+    """Read a journal as `read` does, in one or more parts.
+
+    Parameters
+    ----------
+    size : how many bytes a part has, about; one line may be longer.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be read.
+    """
     with path.open("rb") as file:
         first = file.readline()
         if not first.endswith(b"\n"):
-            return Chunk(None, (), 0, ())
+            yield Part(None, [], 0, [])
+            return
+        length = os.fstat(file.fileno()).st_size
         try:
-            header = current = _first_header(path, first)
+            header = _first_header(path, first)
         except ValueError as error:
-            size = os.fstat(file.fileno()).st_size
-            return Chunk(None, (), size, (Problem(f"{path.name}: {error}"),))
-        position = max(offset, len(first))
+            yield Part(None, [], length, [Problem(f"{path.name}: {error}")])
+            return
+        if header.version == PACK_VERSION:
+            message = f"{path.name}: a pack, which has to have a name that ends in {PACK_SUFFIX}"
+            yield Part(None, [], length, [Problem(message)])
+            return
+        problems: list[Problem] = []
         if header.is_damaged and not offset:
+            if not _has_an_event(file):
+                yield Part(None, [], length, [Problem(f"{path.name}: not an autotrack journal: no line can be read")])
+                return
             problems.append(Problem(f"{path.name}: its first line is damaged; its name tells what journal it is"))
+        position = max(offset, len(first))
         file.seek(position)
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            start, position = position, position + len(line)
-            if line == b"\n":
-                continue
-            try:
-                data = load_line(line)
-                if "n" not in data and "journal" in data:
-                    current = parse_header(data)
-                else:
-                    entries.append(Entry(current.journal, int(data["n"]), from_json(data)))
-            except UNREADABLE_LINE as error:
-                problems.append(line_problem(path, start, line, error))
-        if header.is_damaged and not offset and not entries:
-            return Chunk(None, (), position, (Problem(f"{path.name}: not an autotrack journal: no line can be read"),))
-    return Chunk(header, tuple(entries), position, tuple(problems))
+        while True:
+            raws = file.readlines(size)
+            lines: list[Line] = []
+            is_torn = not raws or not raws[-1].endswith(b"\n")
+            if is_torn and raws:
+                raws.pop()
+            for raw in raws:
+                if raw != b"\n":
+                    try:
+                        data = load_line(raw)
+                        if "n" in data or "journal" not in data:  # else a header, behind a first line that is none
+                            lines.append(Line(position, int(data["n"]), data, raw))
+                    except UNREADABLE_LINE as error:
+                        problems.append(line_problem(path, position, raw, error))
+                position += len(raw)
+            yield Part(header, lines, position, problems)
+            if is_torn:
+                return
+            problems = []
+
+
+def decode(path: Path, line: Line) -> Event | Problem:
+    """What a line means, or why that cannot be told."""
+    try:
+        return from_json(line.data)
+    except UNREADABLE_LINE as error:
+        return line_problem(path, line.start, line.raw, error)
+
+
+def _has_an_event(file: BinaryIO) -> bool:
+    """Whether any line from here on can be read."""
+    for raw in file:
+        try:
+            from_json(load_line(raw))
+        except UNREADABLE_LINE:
+            continue
+        return True
+    return False
 
 
 UNREADABLE_LINE: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
@@ -328,38 +403,14 @@ def run_of(line: bytes) -> str | None:
 
 def is_alive(path: Path, header: Header) -> bool:
     """Whether the process that writes this journal still lives, as far as this machine can tell."""
-    if fcntl is not None:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # no locks on this file system: fall through to the identity
-            pass
-        finally:
-            os.close(fd)
-    owner = header.owner
-    here = own_identity()
-    if owner.host != here.host or owner.boot != here.boot or not owner.started:
-        return False
-    return _process_start(owner.pid) == owner.started
-
-
-def own_identity() -> Identity:
-    """The identity of this process."""
-    return _identity_of(os.getpid())
-
-
-@lru_cache(maxsize=1)
-def _identity_of(pid: int) -> Identity:
-    return Identity(_host(), pid, _process_start(pid), _boot_id())
+    return owner_lives(path, header.owner)
 
 
 # Surrogates are legal in Python strings and file names; escaping them keeps the line valid UTF-8.
 _dumps: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+_scan: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def _first_header(path: Path, line: bytes) -> Header:
@@ -408,31 +459,3 @@ def parse_header(data: Mapping[str, Any]) -> Header:
 def _brief(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"
     return text if len(text) <= 200 else text[:200] + "…"
-
-
-@lru_cache(maxsize=1)
-def _host() -> str:
-    import socket
-
-    return socket.gethostname()
-
-
-@lru_cache(maxsize=1)
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _process_start(pid: int) -> str:
-    """When a process started, as an opaque text; empty for a process that is gone or a platform without ``/proc``."""
-    if sys.platform != "linux":
-        return ""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return ""
-    # The command may hold blanks and brackets: fields are counted from behind the last bracket (proc_pid_stat(5)).
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from autotrack import journal
-from autotrack.events import Entry, from_json
+from autotrack.events import Entry
 from autotrack.journal import (
     NOBODY,
     PACK_SUFFIX,
@@ -27,12 +27,14 @@ from autotrack.journal import (
     UNREADABLE_LINE,
     Chunk,
     Header,
-    Identity,
+    Line,
     Problem,
 )
+from autotrack.owners import Identity
 
 NAME: Final = re.compile(r"([0-9]{8})-[0-9a-f]{12}" + re.escape(PACK_SUFFIX))
 _BLOCK: Final = 1 << 16
+_LINES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,25 +179,28 @@ def contents(path: Path) -> Contents:
     return Contents(sections, replaces, tuple(problems))
 
 
-def read_section(path: Path, section: Section) -> tuple[list[Entry], list[Problem]]:
-    """The entries of a section, and what of it cannot be read.
+def read_section(path: Path, section: Section) -> Iterator[tuple[list[Line], list[Problem]]]:
+    """The lines of a section as `autotrack.journal.decode` takes them, and what cannot be read, in parts.
 
     Raises
     ------
     OSError
         When the file cannot be read.
     """
-    entries: list[Entry] = []
+    found: list[Line] = []
     problems: list[Problem] = []
     for start, line in lines(path, section):
         if line == b"\n":
             continue
         try:
             data = journal.load_line(line)
-            entries.append(Entry(section.header.journal, int(data["n"]), from_json(data)))
+            found.append(Line(start, int(data["n"]), data, line))
         except UNREADABLE_LINE as error:
             problems.append(journal.line_problem(path, start, line, error))
-    return entries, problems
+        if len(found) + len(problems) >= _LINES:
+            yield found, problems
+            found, problems = [], []
+    yield found, problems
 
 
 def lines(path: Path, section: Section) -> Iterator[tuple[int, bytes]]:
@@ -215,15 +220,20 @@ def read(path: Path) -> Chunk:
     """As `autotrack.journal.read`, for a pack."""
     size = path.stat().st_size
     try:
-        found = contents(path)
+        whole = contents(path)
     except ValueError as error:
         return Chunk(None, (), size, (Problem(f"{path.name}: {error}"),))
     entries: list[Entry] = []
-    problems = [*found.problems]
-    for section in found.sections:
-        more, unreadable = read_section(path, section)
-        entries += more
-        problems += unreadable
+    problems = [*whole.problems]
+    for section in whole.sections:
+        for found, unreadable in read_section(path, section):
+            problems += unreadable
+            for line in found:
+                event = journal.decode(path, line)
+                if isinstance(event, Problem):
+                    problems.append(event)
+                else:
+                    entries.append(Entry(section.header.journal, line.number, event))
     header = Header(path.name.removesuffix(PACK_SUFFIX), PACK_VERSION, 0, Identity("", NOBODY, "", ""), has_sums=True)
     return Chunk(header, tuple(entries), size, tuple(problems))
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from autotrack import events, journal
 from autotrack.entities import Artifact, Dataset, LoggedModel, Metric
 from autotrack.journal import JournalWriter
+from autotrack.owners import Identity
 
 texts = st.text(st.characters(), max_size=20)
 numbers = st.floats(allow_nan=True, allow_infinity=True)
@@ -176,7 +177,7 @@ def test_a_process_that_reuses_the_id_is_not_the_owner(tmp_path):
     header = journal.read_header(writer.path)
     assert journal.is_alive(writer.path, header)
     stranger = journal.Header(
-        header.journal, 1, 0, journal.Identity(header.owner.host, header.owner.pid, "1", header.owner.boot)
+        header.journal, 1, 0, Identity(header.owner.host, header.owner.pid, "1", header.owner.boot)
     )
     assert not journal.is_alive(writer.path, stranger)
 

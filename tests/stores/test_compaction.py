@@ -20,7 +20,8 @@ from autotrack import journal, packs
 from autotrack.entities import FINISHED, Metric, Run
 from autotrack.events import Entry, Event, MetricsLogged, ParamsLogged, ProcessDescribed, RunEnded, RunStarted
 from autotrack.hooks import before_read
-from autotrack.journal import Header, Identity, JournalWriter
+from autotrack.journal import Header, JournalWriter
+from autotrack.owners import Identity, own_identity
 from autotrack.stores.local import LocalStore, compaction
 from autotrack.stores.local.index import Index
 from autotrack.testing.samples import Journal, started
@@ -30,7 +31,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform h
 
 def dead_journal(folder: Path, number: int, events: Sequence[Event], *, tail: bytes = b"", host: str = "") -> Path:
     """The journal of a process of this machine that is no more."""
-    here = journal.own_identity()
+    here = own_identity()
     name = f"20260101T000000-{number:012x}"
     (folder / "journals").mkdir(parents=True, exist_ok=True)
     path = folder / "journals" / f"{name}.jsonl"
@@ -323,6 +324,7 @@ while not (folder / "stop").exists():
 COMPACT = """
 import sys
 from pathlib import Path
+from autotrack.owners import Identity, own_identity
 from autotrack.stores.local import LocalStore, compaction
 folder = Path(sys.argv[1])
 store = LocalStore(folder)

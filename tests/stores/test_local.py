@@ -19,7 +19,7 @@ from autotrack.errors import ArtifactNotFound, StoreError
 from autotrack.events import ArtifactLogged, Event, MetricsLogged, ModelLogged, ParamsLogged, RunEnded, TagsSet
 from autotrack.journal import JournalWriter
 from autotrack.stores.local import LocalStore
-from autotrack.stores.local.index import SCHEMA_VERSION
+from autotrack.stores.local.tables import SCHEMA_VERSION
 from autotrack.testing.samples import ESCAPES, Journal, started
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32

@@ -19,10 +19,12 @@ from typing import Final
 from autotrack import journal, packs
 from autotrack.events import ProcessDescribed, from_json
 from autotrack.journal import JOURNALS, NOBODY, SUFFIX, UNREADABLE_LINE, Header
+from autotrack.owners import own_identity
 from autotrack.packs import Section, Source
 from autotrack.stores.local.folding import fold
-from autotrack.stores.local.index import APPLIED, DEAD, PACK, PACKED, FileRow, Index
+from autotrack.stores.local.index import FileRow, Index
 from autotrack.stores.local.sql import encode
+from autotrack.stores.local.tables import APPLIED, DEAD, PACK, PACKED
 
 try:
     import fcntl
@@ -369,7 +371,7 @@ def _is_at_rest(path: Path, row: FileRow) -> bool:
             return False
     except (OSError, ValueError):
         return False
-    here = journal.own_identity()
+    here = own_identity()
     is_local = header.owner.pid == NOBODY or header.owner.host == here.host
     return is_local or time.time() - stat.st_mtime > FOREIGN_SECONDS
 

@@ -17,7 +17,8 @@ from typing import Final
 
 from autotrack.errors import StoreError
 from autotrack.events import FORMAT_VERSION, Entry
-from autotrack.journal import JOURNALS, NOBODY, SUFFIX, Header, Identity, event_line, header_line
+from autotrack.journal import JOURNALS, NOBODY, SUFFIX, Header, event_line, header_line
+from autotrack.owners import Identity
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.index import Index, clean
 

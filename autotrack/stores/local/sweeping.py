@@ -11,12 +11,14 @@ from typing import Final
 
 from autotrack import journal
 from autotrack.journal import JOURNALS
+from autotrack.owners import Identity, own_identity
 from autotrack.stores.artifacts.folder import PARTIAL, folder_name_is_safe
 from autotrack.stores.base import Garbage
 from autotrack.stores.local import compaction
 from autotrack.stores.local.compaction import Removal
-from autotrack.stores.local.index import HEADLESS, UNREADABLE, Index
+from autotrack.stores.local.index import Index
 from autotrack.stores.local.sql import decode, encode
+from autotrack.stores.local.tables import HEADLESS, UNREADABLE
 
 RUN: Final = "run"
 ARTIFACTS_OF_NO_RUN: Final = "artifacts"
@@ -129,8 +131,8 @@ def _journals(folder: Path, index: Index) -> Iterator[Garbage]:
 
 
 def _is_locked(path: Path) -> bool:
-    here = journal.own_identity()
-    nobody = journal.Identity("", journal.UNKNOWN, "", here.boot)
+    here = own_identity()
+    nobody = Identity("", journal.UNKNOWN, "", here.boot)
     return journal.is_alive(path, journal.Header("", 1, 0, nobody))
 
 
