@@ -20,6 +20,9 @@ COMMANDS: Final = {
     "show": "autotrack.cli.show:show",
     "compare": "autotrack.cli.compare:compare",
     "plot": "autotrack.cli.plot:plot",
+    "tag": "autotrack.cli.edit:tag",
+    "delete": "autotrack.cli.edit:delete",
+    "restore": "autotrack.cli.edit:restore",
 }
 """Name → ``module:command``, in the order in which ``--help`` lists them."""
 

@@ -56,6 +56,8 @@ VIEWS: Final[dict[View, str]] = {
     "all": "1",
 }
 
+KEY: Final = "(SELECT id FROM keys WHERE keys.key = ?)"
+
 NEWEST_FIRST: Final = "runs.start_time DESC, runs.start_journal DESC, runs.start_number DESC, runs.run_id DESC"
 
 
@@ -145,13 +147,13 @@ def _source(field: Field, bound: list[Bound]) -> tuple[str, str]:
     match field.entity:
         case "metric":
             bound.append(encode(field.key))
-            return "metrics WHERE run = runs.id AND key = ?", "value"
+            return f"metrics WHERE run = runs.id AND key = {KEY}", "value"
         case "param":
             bound.append(encode(field.key))
-            return "params WHERE run = runs.id AND key = ?", "value"
+            return f"params WHERE run = runs.id AND key = {KEY}", "value"
         case "tag":
             bound.append(encode(field.key))
-            return "tags WHERE run = runs.id AND key = ?", "value"
+            return f"tags WHERE run = runs.id AND key = {KEY}", "value"
         case "dataset":
             return "datasets WHERE run = runs.id", field.key
         case "model":

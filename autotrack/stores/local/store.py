@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,10 +21,11 @@ from autotrack import journal
 from autotrack.entities import Artifact, Experiment, Metric, Run
 from autotrack.errors import FilterError, RunNotFound, StoreError
 from autotrack.events import Entry
+from autotrack.hooks import before_read
 from autotrack.stores.artifacts import folder as artifact_files
-from autotrack.stores.base import ACTIVE_RUNS, View
+from autotrack.stores.base import ACTIVE_RUNS, Garbage, View
 from autotrack.stores.filters import parse_filter, parse_orders
-from autotrack.stores.local import rows
+from autotrack.stores.local import compaction, rows, sweeping
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.incoming import locked, make_folder, write
 from autotrack.stores.local.index import Index
@@ -31,6 +34,9 @@ from autotrack.stores.local.sql import NEWEST_FIRST, VIEWS, Bound, compile_filte
 ARTIFACTS: Final = "artifacts"
 INDEX: Final = "runs.db"
 _TOO_MUCH: Final = ("parser stack overflow", "expression tree is too large", "too many sql variables")
+
+_ATTEMPTS: Final = 10
+_TIDY_SECONDS: Final = 60
 
 T = TypeVar("T")
 
@@ -71,6 +77,7 @@ class LocalStore:
         self._index: Index | None = None
         self._parents: Index | None = None
         self._in_memory = False
+        self._tidy_again = 0.0
 
     @property
     def uri(self) -> str:
@@ -160,6 +167,20 @@ class LocalStore:
         query = "SELECT message FROM problems JOIN files ON files.id = problems.file ORDER BY files.name, problems.id"
         return self._with_index(lambda index: [str(message) for (message,) in index.connection.execute(query)])
 
+    def garbage(self, older_than: float = 0.0) -> list[Garbage]:
+        """See `Maintained.garbage`. Files of no run have to be a day old."""
+        with self._named_errors():
+            return self._with_index(
+                lambda index: sweeping.find(self.folder, self.folder / ARTIFACTS, index, older_than), closed=False
+            )
+
+    def collect(self, garbage: Sequence[Garbage]) -> None:
+        """See `Maintained.collect`. What a live process may write to stays."""
+        with self._named_errors():
+            self._with_index(
+                lambda index: sweeping.collect(self.folder, self.folder / ARTIFACTS, index, garbage), closed=False
+            )
+
     def close(self) -> None:
         """See `Store.close`."""
         self._leave_the_parent_its_own()
@@ -183,15 +204,37 @@ class LocalStore:
     def _no_run(self, run_id: str) -> RunNotFound:
         return RunNotFound(f"no run {run_id!r} in {self.folder}")
 
-    def _with_index(self, query: Callable[[Index], T]) -> T:
-        """What a query answers, once everything is folded in."""
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot sweep {self.folder}: {error}") from error
+
+    def _with_index(self, query: Callable[[Index], T], *, closed: bool = True) -> T:
+        """What a query answers, once everything is folded in; ``closed`` in that it sees no change meanwhile."""
 
         def fold_and_query(index: Index) -> T:
             fold(self.folder, index)
+            if not closed:
+                return query(index)
+            self._tidy(index)
             with index.reading():
                 return query(index)
 
         return self._attempt(fold_and_query)
+
+    def _tidy(self, index: Index) -> None:
+        """Pack the journals of dead processes when there are very many; not in a process that may be training."""
+        if index.path is None or before_read or not compaction.is_due(index):
+            return
+        if time.monotonic() < self._tidy_again:
+            return
+        self._tidy_again = time.monotonic() + _TIDY_SECONDS
+        try:
+            compaction.compact(self.folder, index)
+        except OSError:  # no room or no right to write: the store can be read as it is
+            pass
 
     def _attempt(self, use: Callable[[Index], T]) -> T:
         """Use the index; where SQLite fails, again on a new file, and at last in memory."""
@@ -221,7 +264,7 @@ class LocalStore:
                 return self._index
             self._index.close()
             self._index = None
-        self._index = Index(path)
+        self._index = _opened(path)
         return self._index
 
     def _reset(self) -> bool:
@@ -251,6 +294,15 @@ class LocalStore:
                 self._index.close()
                 self._index = Index(None)
             old.close()
+
+
+def _opened(path: Path | None) -> Index:
+    for _ in range(_ATTEMPTS):
+        try:
+            return Index(path)
+        except FileNotFoundError:  # another process deleted it, damaged, between our opening it and looking at it
+            continue
+    raise sqlite3.OperationalError(f"{path} is deleted again and again")
 
 
 def _inode(path: Path) -> int:
