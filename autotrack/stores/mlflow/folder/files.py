@@ -85,8 +85,11 @@ def write(path: Path, data: bytes, scratch: Path) -> os.stat_result:
     temporary = scratch / f"{TEMPORARY}{os.urandom(6).hex()}"
     try:
         temporary.write_bytes(data)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -9,7 +9,7 @@ from typing import Any, Final
 from autotrack.entities import BROKEN, DEFAULT_EXPERIMENT, Artifact, Metric, Run
 from autotrack.events import Entry, Event, ProcessDescribed
 from autotrack.stores.mlflow.folder import files, found, projection, sidecar, written
-from autotrack.stores.mlflow.folder.layout import ExperimentFolder, Layout, Stamp, stamp
+from autotrack.stores.mlflow.folder.layout import LOCK, ExperimentFolder, Layout, Stamp, stamp
 from autotrack.stores.mlflow.folder.reading import Changes, Told, read_foreign, read_joined
 from autotrack.stores.mlflow.translation import source_facts
 from autotrack.stores.state import NO_START, Latest, Place, RunState, clamp
@@ -41,7 +41,7 @@ class Processes:
             When they cannot be written.
         """
         if not self._path.exists():
-            with files.locked(self._path.with_name(sidecar.PROCESSES + ".lock")):
+            with files.locked(self._path.with_name(LOCK)):
                 if not self._path.exists():
                     files.write(self._path, sidecar.header(about="processes"), self._path.parent)
         with sidecar.Held(self._path) as held:

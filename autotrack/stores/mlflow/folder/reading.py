@@ -81,7 +81,7 @@ def read_joined(
                 # The file may not hold all of what we wrote: where it is as we left it our own text counts.
                 is_ours = hash_of(text.encode("utf-8", "replace")) == hashed
                 texts[key] = own.get(key, text) if is_ours else text
-        return _sorted({**texts, **{key: text for key, text in own.items() if key not in written}})
+        return _sorted(texts | {key: text for key, text in own.items() if key not in written})
 
     own_points = [point for key in state.points for point in state.history(key)]
     left = Counter(_as_line(point) for point in own_points)
@@ -147,7 +147,7 @@ class Changes:
         if experiment.problem is None and experiment.name != self._last.experiment:
             changed["experiment"] = experiment.name
         if params:
-            changed["params"] = _sorted(run.params | params)
+            changed["params"] = _sorted({**run.params, **params})
         if RUN_NAME in tags:
             changed["name"] = tags.pop(RUN_NAME)
         if PARENT in tags:

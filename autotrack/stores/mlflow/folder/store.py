@@ -179,7 +179,9 @@ class MlrunsStore:
             anchor(self._layout, lambda path: self._project(self._at(path), again=True))
             self._is_anchored = True
         for run_id in run_ids:
-            self._project(self._find(run_id))
+            path = self._layout.find(run_id)
+            if path is not None:
+                self._project(self._at(path))
         for known in list(self._known.values()):
             if known.state is not None and known.state.process_id in changed and known.run_id not in by_run:
                 self._project(known)
