@@ -20,6 +20,7 @@ from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.data import MlflowDataset
 from autotrack.stores.mlflow.folder import files
+from autotrack.stores.mlflow.folder.found import point_of
 from autotrack.stores.mlflow.folder.layout import (
     ARTIFACTS,
     DATASETS,
@@ -205,7 +206,10 @@ def _write_metrics(run: Path, theirs: MlflowRun, last: Written, now: Written) ->
         try:
             there = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
             others = foreign_lines(there, ours)
-            wanted = text + "".join(line + "\n" for line in others)
+            wanted = text
+            if others:
+                points = sorted([*others, *ours], key=_step_and_time)
+                wanted = "".join(line + "\n" for line in points)
             if there and wanted.startswith(there):
                 _append(path, wanted[len(there) :].encode())
             else:
@@ -227,6 +231,11 @@ def foreign_lines(text: str, ours: list[str]) -> list[str]:
         elif line.strip():
             others.append(line)
     return others
+
+
+def _step_and_time(line: str) -> tuple[int, int]:
+    point = point_of("", line)
+    return (point.step, point.timestamp) if point is not None else (0, 0)
 
 
 def _append(path: Path, data: bytes) -> None:
