@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -18,6 +21,7 @@ import autotrack
 from autotrack.entities import FINISHED, Dataset, LoggedModel, Metric, Note, experiment_id
 from autotrack.events import (
     DatasetLogged,
+    Entry,
     LifecycleSet,
     MetricsLogged,
     ModelLogged,
@@ -28,8 +32,12 @@ from autotrack.events import (
     TagsSet,
 )
 from autotrack.stores.base import Store
+from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.folder import MlrunsStore
 from autotrack.testing.samples import ODD_STRINGS, Journal, started
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from test_agreement import batches
 
 Client = Callable[[], Any]
 RUN = "a" * 32
@@ -131,6 +139,59 @@ def test_mlflow_reads_runs_with_anything_in_them(store: MlrunsStore, client: Cli
         assert len(there.search_logged_models([run.info.experiment_id])) == 1
     assert len(mlflow.search_runs([experiment.experiment_id for experiment in experiments])) == len(ODD_STRINGS)
     assert store.problems() == []
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(batches())
+def test_mlflow_reads_whatever_happened_in_any_order(mlflow: ModuleType, sent: list[list[Entry]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store, at_once = MlrunsStore(Path(folder) / "mlruns"), MlrunsStore(Path(folder) / "at once")
+        for batch in sent:
+            store.apply(batch)
+        at_once.apply([entry for batch in sent for entry in batch])
+        assert told(mlflow, store) == told(mlflow, at_once)
+        for run in store.search_runs(view="all"):
+            if run.broken is None and run.run_id == "a" * 32:
+                (there,) = [found for found in told(mlflow, store) if found["run_id"] == run.run_id]
+                assert there["params"] == {
+                    limits.key_for(key): limits.cut(text, 6000) for key, text in run.params.items()
+                }
+                assert there["metrics"].keys() == {limits.key_for(key) for key in run.metrics}
+                assert there["stage"] == run.lifecycle_stage
+
+
+def told(mlflow: ModuleType, store: MlrunsStore) -> list[dict[str, Any]]:
+    """All that MLflow says of the runs in a folder but where it stands and when it was made."""
+    there = mlflow.MlflowClient(store.folder.as_uri())
+    experiments = there.search_experiments()
+    names = {experiment.experiment_id: experiment.name for experiment in experiments}
+    runs = there.search_runs(list(names), run_view_type=3) if names else []
+    return sorted(
+        (
+            {
+                "run_id": run.info.run_id,
+                "experiment": names[run.info.experiment_id],
+                "about": (run.info.run_name, run.info.status, run.info.start_time, run.info.end_time, run.info.user_id),
+                "stage": run.info.lifecycle_stage,
+                "params": run.data.params,
+                "metrics": {key: repr(value) for key, value in run.data.metrics.items()},
+                "histories": {
+                    key: [(p.step, p.timestamp, repr(p.value)) for p in there.get_metric_history(run.info.run_id, key)]
+                    for key in run.data.metrics
+                },
+                "tags": run.data.tags,
+                "datasets": sorted((repr(d.dataset.to_dictionary()), repr(d.tags)) for d in run.inputs.dataset_inputs),
+                "models": sorted(output.model_id for output in run.outputs.model_outputs),
+                "logged": sorted(
+                    (model.model_id, model.name, repr(sorted(model.params.items())), repr(sorted(model.tags.items())))
+                    for model in there.search_logged_models([run.info.experiment_id])
+                    if model.source_run_id == run.info.run_id
+                ),
+            }
+            for run in runs
+        ),
+        key=lambda run: str(run["run_id"]),
+    )
 
 
 def test_a_run_deleted_on_one_side_is_deleted_on_the_other(store: MlrunsStore, client: Client) -> None:

@@ -92,6 +92,8 @@ class Known:
         self._seen: tuple[Any, ...] | None = None
         self._last: written.Written | None = None
         self._last_stamp: Stamp | None = None
+        self._unreadable = ""
+        self.unwritten = ""
         self._begin()
 
     @property
@@ -119,26 +121,16 @@ class Known:
 
     def problems(self) -> list[str]:
         """What could not be read, or not be written for MLflow."""
-        unwritten = [] if self._last is None else self._last.problems
-        return [*self.log.problems, *self.told.problems, *unwritten]
+        unwritten = [] if self._last is None else self._last.all_problems()
+        others = [text for text in (self._unreadable, self.unwritten) if text]
+        return [*self.log.problems, *self.told.problems, *unwritten, *others]
 
     def refresh(self, layout: Layout, processes: Processes) -> None:
-        """Read what changed.
-
-        Raises
-        ------
-        OSError
-            When our record of the run cannot be read.
-        """
-        record = stamp(self.log.path)
+        """Read what changed. What cannot be read is one of the `problems`."""
         there = found.stamped(self.path)
         experiment = layout.experiment(self.path.parent)
         last_stamp = stamp(self.path / written.NAME)
-        if record is not None and not self.log.refresh():
-            self._begin()
-            self.log.refresh()
-        if record is None and self.state is not None:
-            self._begin()
+        self._read_on()
         facts = {} if self.state is None else processes.of(self.state.process_id)
         seen = (self.log.offset, there, experiment, last_stamp, facts)
         if seen == self._seen:
@@ -147,6 +139,18 @@ class Known:
             self._last, self._last_stamp = written.load(self.path), last_stamp
         self._tell(there, experiment, facts)
         self._seen = seen
+
+    def _read_on(self) -> None:
+        self._unreadable = ""
+        try:
+            if not self.log.refresh():
+                self._begin()
+                self.log.refresh()
+        except FileNotFoundError:
+            if self.state is not None:
+                self._begin()
+        except OSError as error:
+            self._unreadable = f"{self.log.path} cannot be read: {error}"
 
     def _tell(self, there: found.Stamped, experiment: ExperimentFolder, facts: Mapping[str, Any]) -> None:
         state, last = self.state, self._last

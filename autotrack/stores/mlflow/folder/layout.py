@@ -146,6 +146,7 @@ class Layout:
             "lifecycle_stage": "active",
             "name": name,
         }
+        files.remove_temporaries(self.root)
         # MLflow takes every folder here for an experiment, but those whose names end like its trash.
         temporary = self.root / f"{files.TEMPORARY}{os.urandom(6).hex()}{TRASH}"
         temporary.mkdir()

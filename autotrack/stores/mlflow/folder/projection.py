@@ -345,7 +345,7 @@ def _draw(run: Path, state: RunState, last: Written, now: Written) -> None:
 
     for path, (_, artifact) in state.artifacts.items():
         known = artifact.digest or str(artifact.size)
-        if not is_plots(path) or now.pictures.get(path) == known:
+        if not is_plots(path) or now.pictures.get(path, [""])[0] == known:
             continue
         try:
             content = artifact_files.find(run, ARTIFACTS, path, ()).read_bytes()
@@ -354,8 +354,7 @@ def _draw(run: Path, state: RunState, last: Written, now: Written) -> None:
         pictures = pictures_of(content)
         for name, data in pictures.drawn.items():
             files.write(run / ARTIFACTS / name, data, run)
-        now.problems += [f"run {run.name}: {path}: {problem}" for problem in pictures.problems]
-        now.pictures[path] = known
+        now.pictures[path] = [known, *(f"run {run.name}: {path}: {problem}" for problem in pictures.problems)]
 
 
 def _write_meta(run: Path, meta: dict[str, Any], last: Written, now: Written) -> None:

@@ -40,6 +40,7 @@ class Log:
         self.header: dict[str, Any] = {}
         self.last: dict[str, int] = {}
         self.problems: list[str] = []
+        self.too_new = ""
         self.offset = 0
         self._fold = fold
 
@@ -50,8 +51,6 @@ class Log:
         ------
         OSError
             When the file cannot be read.
-        StoreError
-            When it was written by a newer version.
         """
         if descriptor is None:
             with self.path.open("rb") as file:
@@ -65,7 +64,11 @@ class Log:
         ------
         OSError
             When they cannot be written whole; then none of them stands there.
+        StoreError
+            When a newer version wrote the file.
         """
+        if self.too_new:
+            raise StoreError(self.too_new)
         new = []
         numbers = dict(self.last)
         for entry in entries:
@@ -109,11 +112,13 @@ class Log:
             if position == 0 and "autotrack" in data:
                 self.header = data
                 if int(data["autotrack"]) > FORMAT_VERSION:
-                    version = data["autotrack"]
-                    raise StoreError(
-                        f"{self.path} is of format {version}; this autotrack reads up to {FORMAT_VERSION}, "
+                    self.too_new = (
+                        f"{self.path} is of format {data['autotrack']}; this autotrack reads up to {FORMAT_VERSION}, "
                         "a newer one is needed"
                     )
+                    self.problems.append(self.too_new)
+                return
+            if self.too_new:
                 return
             self._take(str(data["j"]), int(data["n"]), from_json(data))
         except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -6,6 +6,7 @@ they can hold it in MLflow's files. What MLflow writes or changes is read from i
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +32,9 @@ SCHEME: Final = "mlruns:"
 
 _AT_ONCE: Final = 200
 """So many runs' records are open, and locked, at a time."""
+
+_UNFIT: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG})
+"""Errors that say that something else stands where a file of MLflow's belongs."""
 
 T = TypeVar("T")
 
@@ -195,9 +199,10 @@ class MlrunsStore:
                     known, held = self._hold(run_id, _experiment_of(entries))
                     stack.callback(held.close)
                     known.log.refresh(held.descriptor)
-                    done.append((held, known.log.offset))
+                    before = known.log.offset
                     known.log.append(held.descriptor, entries)
-            except OSError:
+                    done.append((held, before))
+            except (OSError, StoreError):
                 for held, offset in done:
                     os.ftruncate(held.descriptor, offset)
                 self._known.clear()
@@ -221,12 +226,18 @@ class MlrunsStore:
         try:
             if held.is_ours and held.is_in_place:
                 known.log.refresh(held.descriptor)
+                known.unwritten = ""
                 moved = known.project(self._layout, self._processes, again=again)
                 if moved != known.path:
                     self._known.pop(str(known.path), None)
                     known.path = moved
                     known.log.path = moved / sidecar.RUN
                     self._known[str(moved)] = known
+        except OSError as error:
+            if error.errno not in _UNFIT:
+                raise
+            # Nothing is lost: our record has it. What stands in the way is named, and other runs are not held up.
+            known.unwritten = f"run {known.run_id}: cannot be written for MLflow: {error}"
         finally:
             held.close()
         known.refresh(self._layout, self._processes)

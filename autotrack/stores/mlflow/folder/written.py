@@ -33,7 +33,7 @@ class Written:
     metrics : by file: hash of our lines, the file's stamp, how many lines are not ours.
     inputs, outputs, models : hashes, by folder.
     names : our keys by the names of files, of each group, where they differ.
-    pictures : digest of each file of plots that was drawn.
+    pictures : for each file of plots: its digest, and a sentence for each plot of it that could not be drawn.
     problems : what could not be written, a sentence each.
     """
 
@@ -49,8 +49,12 @@ class Written:
     outputs: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
-    pictures: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+
+    def all_problems(self) -> list[str]:
+        """What could not be written or drawn."""
+        return [*self.problems, *(problem for _, *problems in self.pictures.values() for problem in problems)]
 
     def texts(self, group: str) -> dict[str, list[Any]]:
         """``params``, ``tags`` or ``metrics``."""
