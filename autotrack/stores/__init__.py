@@ -20,6 +20,7 @@ ENTRY_POINTS: Final = "autotrack.stores"
 _BUILT_IN: Final = {
     "file": "autotrack.stores.local:open_uri",
     "memory": "autotrack.stores.memory:open_uri",
+    "mlruns": "autotrack.stores.mlflow.folder:open_uri",
 }
 
 
