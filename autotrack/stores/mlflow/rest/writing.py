@@ -7,75 +7,32 @@ the tag with our id, its entries by their numbers in the sidecars, points of met
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from autotrack.entities import ACTIVE, DELETED
 from autotrack.errors import StoreError
-from autotrack.events import DatasetLogged, Entry, LifecycleSet, ModelLogged, ProcessDescribed, RunStarted, TagsSet
+from autotrack.events import Entry, LifecycleSet, ProcessDescribed, RunStarted, TagsSet
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.rest import catalog as tags
-from autotrack.stores.mlflow.rest.catalog import DEFAULT_ID, Catalog, facts_of, folded, id_value, tags_of, texts_of
-from autotrack.stores.mlflow.rest.client import BAD_VALUE, Json, batches, pairs
+from autotrack.stores.mlflow.rest.catalog import Catalog, folded, id_value, tags_of
+from autotrack.stores.mlflow.rest.client import Json, batches
 from autotrack.stores.mlflow.rest.document import (
     DIRTY_TAG,
     ID_TAG,
     INEXACT_TAG,
-    PROCESS_TAG,
-    Document,
     is_deleted,
-    native_status,
-    to_tags,
-    to_text,
 )
+from autotrack.stores.mlflow.rest.fields import Fields
 from autotrack.stores.mlflow.rest.models import Models
-from autotrack.stores.mlflow.rest.projection import (
-    Native,
-    dataset_json,
-    document_for,
-    history_key,
-    new_points,
-    point_json,
-    tags_to_set,
-)
-from autotrack.stores.mlflow.rest.sidecars import Sidecars, plain_name
-from autotrack.stores.mlflow.rest.transport import Refused
-from autotrack.stores.mlflow.translation import MODEL_HISTORY, PARENT, MlflowRun, translate
-from autotrack.stores.state import Place, RunState
+from autotrack.stores.mlflow.rest.processes import Processes
+from autotrack.stores.mlflow.rest.records import Record, fresh, passed
+from autotrack.stores.mlflow.rest.sidecars import plain_name
+from autotrack.stores.mlflow.translation import PARENT, translate
 
 _MOST_PRELOADED: Final = 1000
 _MOST_RECORDS: Final = 200
-
-_logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Record:
-    """A run on the server that is being written to."""
-
-    run_id: str
-    native: Json
-    sidecars: Sidecars
-    document: Document | None
-    params: dict[str, str]
-    tags: dict[str, str]
-    state: RunState | None = None
-    at: dict[str, int] = field(default_factory=dict)
-    whole: bool = True
-    """Whether MLflow surely has all that the sidecars have."""
-
-    @property
-    def native_id(self) -> str:
-        """MLflow's id."""
-        return str(self.native["info"]["run_id"])
-
-    @property
-    def experiment(self) -> str:
-        """MLflow's id of the experiment."""
-        return str(self.native["info"]["experiment_id"])
 
 
 class Writer:
@@ -84,15 +41,13 @@ class Writer:
     def __init__(self, catalog: Catalog, models: Models) -> None:
         self._catalog = catalog
         self._client = catalog.client
-        self._models = models
+        self._processes = Processes(catalog)
+        self._fields = Fields(catalog, models, self._processes)
         self._lock = threading.RLock()
         self._records: dict[str, Record] = {}
         self._journals: dict[str, bool] = {}
         """Journals whose runs on the server are known, and whether all of them are."""
         self._made: set[str] = set()
-        self._homes: dict[str, str] = {}
-        self._facts: dict[str, dict[str, Any]] = {}
-        self._warned: set[str] = set()
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """See `Store.apply`."""
@@ -106,12 +61,12 @@ class Writer:
         with self._lock:
             for journal_id in dict.fromkeys(entry.journal_id for entry in entries):
                 self._preload(journal_id)
-            told = [process_id for process_id in processes if self._apply_process(processes, process_id, runs)]
+            told = [name for name, facts in processes.items() if self._processes.apply(name, facts, runs)]
             for run_id in _parents_first(runs):
                 self._apply_run(run_id, runs[run_id])
             for process_id in told:
                 for record in list(self._records.values()):
-                    if record.state is not None and record.state.process_id == process_id and record.run_id not in runs:
+                    if record.state.process_id == process_id and record.run_id not in runs:
                         self._guarded(record, ())
             while len(self._records) > _MOST_RECORDS:
                 self._records.pop(next(iter(self._records)))
@@ -121,42 +76,6 @@ class Writer:
         with self._lock:
             self._records.clear()
 
-    # Processes
-
-    def _apply_process(
-        self, processes: Mapping[str, list[Entry]], process_id: str, runs: Mapping[str, list[Entry]]
-    ) -> bool:
-        """Keep the facts of a process; whether they were new."""
-        home = self._home(process_id, runs)
-        sidecars = self._catalog.process(home, process_id)
-        known = sidecars.known() or sidecars.entries()
-        last: dict[str, int] = {}
-        for entry in known:
-            last[entry.journal_id] = max(entry.number, last.get(entry.journal_id, 0))
-        new = _passed(processes[process_id], last)
-        if new:
-            sidecars.put(new)
-        self._facts[process_id] = facts_of(sidecars.known())
-        return bool(new)
-
-    def _home(self, process_id: str, runs: Mapping[str, list[Entry]]) -> str:
-        if process_id not in self._homes:
-            home = self._catalog.home(process_id)
-            if home is None:
-                starts = (entry.event for entries in runs.values() for entry in entries)
-                mine = [e for e in starts if isinstance(e, RunStarted) and e.process_id == process_id]
-                home = self._catalog.experiment_for(mine[0].experiment) if mine else DEFAULT_ID
-            self._homes[process_id] = home
-        return self._homes[process_id]
-
-    def _facts_of(self, process_id: str, experiment: str) -> dict[str, Any]:
-        """The facts of the process of a run; of one that nothing is known of they will lie in the run's experiment."""
-        if process_id not in self._facts:
-            home = self._homes.get(process_id) or self._catalog.home(process_id) or experiment
-            self._homes[process_id] = home
-            self._facts[process_id] = self._catalog.facts(home, process_id)
-        return self._facts[process_id]
-
     # Runs
 
     def _apply_run(self, run_id: str, entries: list[Entry]) -> None:
@@ -164,7 +83,7 @@ class Writer:
         if ID_TAG not in record.tags:
             self._write_foreign(record, entries)
             return
-        new = _passed(entries, record.at)
+        new = passed(entries, record.at)
         if new or not record.whole:
             self._guarded(record, new)
         elif any(isinstance(entry.event, LifecycleSet) for entry in entries):
@@ -212,7 +131,7 @@ class Writer:
         native, doubles = natives[0], natives[1:]
         merged = tags_of(native).get(tags.MERGED_TAG, "").split()
         open_doubles = [double for double in doubles if double["info"]["run_id"] not in merged]
-        record = _fresh(run_id, native, self._catalog)
+        record = fresh(run_id, native, self._catalog)
         entries = record.sidecars.entries()
         for double in open_doubles:
             # Deleted first: from then on another writer's requests to it fail, and it looks for the run anew.
@@ -222,10 +141,8 @@ class Writer:
             if missing:
                 record.sidecars.put(missing)
                 entries = record.sidecars.known()
-        record.state = folded(run_id, entries)
+        record.fold(entries)
         applied = record.document.at if record.document is not None else {}
-        for entry in entries:
-            record.at[entry.journal_id] = max(entry.number, record.at.get(entry.journal_id, 0))
         record.whole = record.at == dict(applied) and not open_doubles and record.tags.get(DIRTY_TAG) != "1"
         if open_doubles:
             ids = [*merged, *(str(double["info"]["run_id"]) for double in open_doubles)]
@@ -239,7 +156,7 @@ class Writer:
         journal_id = starts[0].journal_id if starts else entries[0].journal_id
         state = folded(run_id, entries)
         experiment = self._catalog.experiment_for(state.run({}).experiment)
-        run = state.run(self._facts_of(state.process_id, experiment) if starts else {})
+        run = state.run(self._processes.facts(state.process_id, experiment) if starts else {})
         own = id_value(run_id)
         given = {
             ID_TAG: own,
@@ -256,8 +173,7 @@ class Writer:
         if len(doubles) > 1:
             record = self._loaded(run_id, doubles)
         else:
-            record = _fresh(run_id, native, self._catalog)
-            record.state = RunState(run_id)
+            record = fresh(run_id, native, self._catalog)
             self._catalog.remember(run_id, native)
         self._records[run_id] = record
         self._adopt(record, kin)
@@ -275,41 +191,23 @@ class Writer:
         """Write entries to a run, and those that other writers put beside it meanwhile."""
         if new:
             record.sidecars.put(new)
-        _fold(record, new)
+        record.fold(new)
         was_deleted = is_deleted(record.native)
         if was_deleted:
             self._client.restore_run(record.native_id)
             record.native["info"]["lifecycle_stage"] = ACTIVE
-        state = record.state
-        assert state is not None
         while True:
-            target = self._project(record, state, new)
+            target = self._fields.write(record, new)
             known = {(entry.journal_id, entry.number) for entry in record.sidecars.known()}
             others = [e for e in record.sidecars.entries() if (e.journal_id, e.number) not in known] if new else []
             if not others:
                 break
             new = others
-            _fold(record, new)
+            record.fold(new)
         lifecycle = any(isinstance(entry.event, LifecycleSet) for entry in new)
         if target.lifecycle_stage == DELETED or (was_deleted and not lifecycle):
             self._client.delete_run(record.native_id)
             record.native["info"]["lifecycle_stage"] = DELETED
-
-    def _project(self, record: Record, state: RunState, new: Sequence[Entry]) -> MlflowRun:
-        """Have MLflow's fields and the document say what the state is."""
-        parent = state.started[1].parent_run_id if state.started is not None else None
-        parent_native = self._catalog.native_id(parent) if parent is not None else None
-        facts = self._facts_of(state.process_id, record.experiment) if state.started is not None else {}
-        self._models.find(record.native, [model.path for model in state.models.in_order()], record.document)
-        infos = self._models.infos(record.native_id)
-        target = translate(state, facts, infos, run_id=record.native_id, parent_run_id=parent_native)
-        everything = not record.whole
-        self._write_inputs(record, state, target, new, everything)
-        self._write_models(record, state, new, everything)
-        self._write_info(record, target)
-        self._write_batch(record, state, target, new, parent_native, everything)
-        record.whole = True
-        return target
 
     def _write_foreign(self, record: Record, entries: Sequence[Entry]) -> None:
         """Write to a run that MLflow's own client made: what MLflow has fields for, and nothing else."""
@@ -331,198 +229,13 @@ class Writer:
     def _set_stage(self, record: Record) -> None:
         """Bring MLflow's trash in line with ours: an earlier writer was stopped right before it."""
         state = record.state
-        if state is None or state.lifecycle is None:
+        if state.lifecycle is None:
             return
         deleted = state.lifecycle[1].stage == DELETED
         native = self._client.run(record.native_id)
         if native is not None and is_deleted(native) != deleted:
             (self._client.delete_run if deleted else self._client.restore_run)(record.native_id)
             record.native["info"]["lifecycle_stage"] = DELETED if deleted else ACTIVE
-
-    def _write_inputs(
-        self, record: Record, state: RunState, target: MlflowRun, new: Sequence[Entry], everything: bool
-    ) -> None:
-        told = {(e.event.dataset.name, e.event.dataset.context) for e in new if isinstance(e.event, DatasetLogged)}
-        pairs = zip(state.datasets.in_order(), target.datasets)
-        found = [theirs for ours, theirs in pairs if everything or (ours.name, ours.context) in told]
-        if found:
-            self._optional(
-                "datasets", lambda: self._client.log_inputs(record.native_id, list(map(dataset_json, found)))
-            )
-
-    def _write_models(self, record: Record, state: RunState, new: Sequence[Entry], everything: bool) -> None:
-        paths = {entry.event.model.path for entry in new if isinstance(entry.event, ModelLogged)}
-        mine = [model for model in state.models.in_order() if everything or model.path in paths]
-        if not mine:
-            return
-        ids = [i for model in mine if (i := self._models.id_of(record.native_id, model.path)) is not None]
-        if ids:
-            self._optional("logged models", lambda: self._client.log_outputs(record.native_id, ids))
-        for model in mine:
-            if model.registered_model_name:
-                self._optional("model versions", lambda m=model: self._models.register(record.native, record.run_id, m))
-
-    def _write_info(self, record: Record, target: MlflowRun) -> None:
-        info = record.native["info"]
-        fields: dict[str, Any] = {}
-        if target.status != native_status(record.native) or (
-            target.end_time is not None and int(info.get("end_time") or -1) != target.end_time
-        ):
-            fields["status"] = target.status
-            if target.end_time is not None:
-                fields["end_time"] = target.end_time
-        told = record.document.told.get("name") if record.document is not None else None
-        if target.run_name not in (info.get("run_name"), told):
-            fields["run_name"] = target.run_name
-        if fields:
-            self._client.update_run(record.native_id, **fields)
-            info.update(fields)
-
-    def _write_batch(
-        self,
-        record: Record,
-        state: RunState,
-        target: MlflowRun,
-        new: Sequence[Entry],
-        parent: str | None,
-        everything: bool,
-    ) -> None:
-        params = {key: text for key, text in target.params.items() if key not in record.params}
-        changed = {key: text for key, text in tags_to_set(target, parent).items() if record.tags.get(key) != text}
-        if MODEL_HISTORY in record.tags and not any(isinstance(entry.event, ModelLogged) for entry in new):
-            changed.pop(MODEL_HISTORY, None)
-        points = [point for key in target.metrics for point in target.metrics[key]] if everything else new_points(new)
-        metrics = [point_json(point) for point in points]
-        if everything and metrics:
-            metrics = self._missing_points(record, metrics)
-        try:
-            self._send_batch(record, state, target, metrics, params, changed, frozenset())
-        except Refused as error:
-            if error.code != BAD_VALUE:
-                raise
-            native = self._client.run(record.native_id)
-            if native is None or is_deleted(native):
-                raise StoreError(f"run {record.run_id} was deleted on the server while it was written to") from error
-            # An older server, with lower limits, or a param that another client has set: what it takes of it, it gets.
-            self._warn("some of the params, metrics or tags", error)
-            record.params, record.tags = texts_of(native, "params"), tags_of(native)
-            refused = self._send_singly(record, metrics, params, changed)
-            self._send_batch(record, state, target, (), {}, {}, refused)
-
-    def _send_batch(
-        self,
-        record: Record,
-        state: RunState,
-        target: MlflowRun,
-        metrics: Sequence[Json],
-        params: Mapping[str, str],
-        changed: Mapping[str, str],
-        refused: frozenset[str],
-    ) -> None:
-        """Send what is new, and with its last part the document that says that all of it is there.
-
-        Parameters
-        ----------
-        refused : metrics of which the server did not take every point.
-        """
-        native = Native(
-            params={**record.params, **params},
-            tags={**record.tags, **changed},
-            experiment=self._catalog.experiment_name(record.experiment),
-            start_time=int(record.native["info"].get("start_time") or 0),
-        )
-        home, ids = self._homes.get(state.process_id, ""), self._models.ids(record.native_id)
-        document, exact = document_for(state, target, native, record.at, home=home, model_ids=ids, refused=refused)
-        exact = exact and record.run_id == id_value(record.run_id)
-        own = to_tags(to_text(document), self._catalog.files(record.native).upload, record.tags)
-        own[INEXACT_TAG] = "0" if exact else "1"
-        if state.started is not None:
-            own[PROCESS_TAG] = id_value(state.process_id)
-            parent = state.started[1].parent_run_id
-            own[tags.KIN_TAG] = id_value(record.run_id) + (f" {id_value(parent)}" if parent is not None else "")
-        own = {key: value for key, value in own.items() if record.tags.get(key) != value}
-        bodies = batches(metrics, params, {**changed, **own})
-        if len(bodies) > 1 or record.tags.get(DIRTY_TAG) == "1":
-            # A reader goes by the sidecars until the last body has come.
-            ends = {**own, DIRTY_TAG: "0", INEXACT_TAG: "0" if exact else "1"}
-            begin = batches((), {}, {DIRTY_TAG: "1", INEXACT_TAG: "1"})
-            bodies = [*begin, *batches(metrics, params, changed), *batches((), {}, ends)]
-            own = ends
-        for body in bodies:
-            self._client.log_batch(record.native_id, body)
-        record.params |= params
-        record.tags |= {**changed, **own}
-        record.document = document
-
-    def _send_singly(
-        self, record: Record, metrics: Sequence[Json], params: Mapping[str, str], changed: Mapping[str, str]
-    ) -> frozenset[str]:
-        """Send one thing at a time; gives the metrics of which some point was refused."""
-        refused = set()
-        for kind, items in (("params", pairs(params)), ("metrics", metrics), ("tags", pairs(changed))):
-            for item in items:
-                try:
-                    self._client.log_batch(record.native_id, {kind: [item]})
-                except Refused as error:
-                    if error.code != BAD_VALUE:
-                        raise
-                    if kind == "metrics":
-                        refused.add(item["key"])
-                else:
-                    if kind != "metrics":
-                        (record.params if kind == "params" else record.tags)[item["key"]] = item["value"]
-        return frozenset(refused)
-
-    def _missing_points(self, record: Record, metrics: list[Json]) -> list[Json]:
-        """Those points that MLflow does not have: not every server's storage takes a point twice for one."""
-        missing = []
-        for key in dict.fromkeys(point["key"] for point in metrics):
-            there = {history_key(point) for point in self._client.history(record.native_id, key)}
-            missing += [point for point in metrics if point["key"] == key and history_key(point) not in there]
-        return missing
-
-    def _optional(self, what: str, call: Any) -> None:
-        """Do what is only for MLflow's own pages: a server that does not know it, or refuses it, is told of once."""
-        try:
-            call()
-        except Refused as error:
-            if error.status in (401, 403, 429) or error.status >= 500:
-                raise
-            self._warn(what, error)
-
-    def _warn(self, what: str, error: Exception) -> None:
-        if what not in self._warned:
-            self._warned.add(what)
-            _logger.warning("the tracking server refuses %s, which autotrack keeps beside the run: %s", what, error)
-
-
-def _fresh(run_id: str, native: Json, catalog: Catalog) -> Record:
-    return Record(
-        run_id=run_id,
-        native=native,
-        sidecars=catalog.sidecars(native),
-        document=catalog.document(native),
-        params=texts_of(native, "params"),
-        tags=tags_of(native),
-    )
-
-
-def _fold(record: Record, entries: Sequence[Entry]) -> None:
-    assert record.state is not None
-    for entry in entries:
-        record.state.fold(Place(entry.journal_id, entry.number), entry.event)
-        record.at[entry.journal_id] = max(entry.number, record.at.get(entry.journal_id, 0))
-
-
-def _passed(entries: Iterable[Entry], at: Mapping[str, int]) -> list[Entry]:
-    """The entries that were not applied yet, each once."""
-    last = dict(at)
-    new = []
-    for entry in entries:
-        if entry.number > last.get(entry.journal_id, 0):
-            last[entry.journal_id] = entry.number
-            new.append(entry)
-    return new
 
 
 def _parents_first(runs: Mapping[str, list[Entry]]) -> list[str]:
