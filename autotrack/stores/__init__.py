@@ -22,6 +22,7 @@ _BUILT_IN: Final = {
     "memory": "autotrack.stores.memory:open_uri",
     "http": "autotrack.stores.mlflow.rest.store:open_uri",
     "https": "autotrack.stores.mlflow.rest.store:open_uri",
+    "mlruns": "autotrack.stores.mlflow.folder:open_uri",
 }
 
 

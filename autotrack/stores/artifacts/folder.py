@@ -23,7 +23,7 @@ def folder_name_is_safe(run_id: str) -> bool:
     return run_id not in ("", ".", "..") and not any(char in run_id for char in "/\\\0:")
 
 
-def find(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> Path:
+def find(root: Path, run_id: str, path: str, logged: Iterable[Artifact], *, known_as: str | None = None) -> Path:
     """Where an artifact stands.
 
     Parameters
@@ -31,6 +31,7 @@ def find(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> Path
     root : the folder with one folder per run.
     path : relative to the run's folder; blank for that folder itself.
     logged : the artifacts that events name.
+    known_as : the run's id for people, where its folder has another name.
 
     Raises
     ------
@@ -38,23 +39,26 @@ def find(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> Path
         When there is none, or when ``path`` leaves the run's folder; the message says what there is.
     """
     parts = _parts(path)
+    name = run_id if known_as is None else known_as
     if parts is None or not folder_name_is_safe(run_id):
-        raise ArtifactNotFound(f"{path!r} is not a path inside the artifacts of run {run_id!r}")
+        raise ArtifactNotFound(f"{path!r} is not a path inside the artifacts of run {name!r}")
     logged = list(logged)
     folder = root / run_id
     target = folder.joinpath(*parts)
     try:
         real = os.path.realpath(target, strict=True)
     except (OSError, ValueError):
-        raise ArtifactNotFound(_missing(root, run_id, path, parts, logged)) from None
+        raise ArtifactNotFound(_missing(root, run_id, name, path, parts, logged)) from None
     base = _base(folder)
     if real != base and not real.startswith(base + os.sep):
-        raise ArtifactNotFound(f"{path!r} is a link that leads out of the artifacts of run {run_id!r}")
+        raise ArtifactNotFound(f"{path!r} is a link that leads out of the artifacts of run {name!r}")
     return target
 
 
-def put(root: Path, run_id: str, path: str, source: Path) -> None:
+def put(root: Path, run_id: str, path: str, source: Path, *, known_as: str | None = None) -> None:
     """Copy a file or folder into a run's folder, in the place of what stands there; whole or not at all.
+
+    Parameters as of `find`.
 
     Raises
     ------
@@ -62,15 +66,16 @@ def put(root: Path, run_id: str, path: str, source: Path) -> None:
         When it cannot be copied, or the path leaves the run's folder.
     """
     parts = _parts(path)
+    name = run_id if known_as is None else known_as
     if not parts or not folder_name_is_safe(run_id):
-        raise StoreError(f"{path!r} is not a path inside the artifacts of run {run_id!r}")
+        raise StoreError(f"{path!r} is not a path inside the artifacts of run {name!r}")
     target = root.joinpath(run_id, *parts)
     partial = target.with_name(f"{target.name}.tmp-{os.urandom(4).hex()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         base = _base(root / run_id)
         if not (os.path.realpath(target.parent) + os.sep).startswith(base + os.sep):
-            raise StoreError(f"{path!r} is a link that leads out of the artifacts of run {run_id!r}")
+            raise StoreError(f"{path!r} is a link that leads out of the artifacts of run {name!r}")
         if target.exists() and os.path.samefile(source, target):
             return
         try:
@@ -170,10 +175,10 @@ def _parts(path: str) -> list[str] | None:
     return None if ".." in parts else parts
 
 
-def _missing(root: Path, run_id: str, path: str, parts: list[str], logged: list[Artifact]) -> str:
+def _missing(root: Path, run_id: str, name: str, path: str, parts: list[str], logged: list[Artifact]) -> str:
     there = sorted(artifact.path + "/" * artifact.is_dir for artifact in _on_disk(root / run_id, []))
     shown = ", ".join(there[:_SHOWN]) + (f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else "")
     what = f"its artifacts are {shown}" if there else "it has no artifacts on disk"
     was_logged = any(_parts(artifact.path) == parts for artifact in logged)
     lost = " was recorded, and is no longer on disk" if was_logged else " does not exist"
-    return f"artifact {path!r} of run {run_id!r}{lost}; looked in {root / run_id}; {what}"
+    return f"artifact {path!r} of run {name!r}{lost}; looked in {root / run_id}; {what}"

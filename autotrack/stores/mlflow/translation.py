@@ -244,7 +244,7 @@ def model_for(
         own["estimator_class"] = limits.cut(model.estimator_class, limits.MAX_TAG)
     return MlflowModel(
         model_id=model_id,
-        name=limits.model_name_for(path),
+        name=limits.model_name_for(model_name(model)),
         path=path,
         created=limits.time_for(run.end_time or run.start_time or 0),
         params=params,
@@ -260,6 +260,16 @@ def model_for(
         },
         registered_model_name=model.registered_model_name,
     )
+
+
+def model_name(model: LoggedModel) -> str:
+    """What MLflow 3 lists a model as: its class.
+
+    It is never the path: MLflow shows what stands under a run's path and in the run's logged model of that name
+    as one folder, and would list each file twice.
+    """
+    name = model.estimator_class.rpartition(".")[2] or "estimator"
+    return f"{name} model" if name == model.path else name
 
 
 def history_of(models: Iterable[MlflowModel]) -> str:
