@@ -25,6 +25,7 @@ MERGED_TAG: Final = PREFIX + "merged"
 ALL: Final = "ALL"
 DEFAULT_ID: Final = "0"
 _PROCESSES: Final = "autotrack-processes"
+_MOST_NATIVES: Final = 200
 _MOST_DOCUMENTS: Final = 2_000
 
 
@@ -36,6 +37,7 @@ class Catalog:
         self._lock = threading.RLock()
         self._experiments: dict[str, Json] | None = None
         self._ids: dict[str, str] = {}
+        self._natives: dict[str, Json] = {}
         self._documents: dict[str, Document] = {}
         self._texts: dict[str, bytes] = {}
         self._processes: dict[tuple[str, str], Sidecars] = {}
@@ -122,10 +124,25 @@ class Catalog:
             raise RunNotFound(f"no run {run_id!r} in {self.client.transport.address.url}")
         return found[0]
 
+    def known(self, run_id: str) -> Json:
+        """MLflow's run for one of ours, as it was some time ago: where its artifacts are does not change.
+
+        Raises
+        ------
+        RunNotFound
+            When there is none.
+        """
+        with self._lock:
+            known = self._natives.get(run_id)
+        return self.native(run_id) if known is None else known
+
     def remember(self, run_id: str, native: Json) -> None:
         """Keep MLflow's id of a run."""
         with self._lock:
             self._ids[run_id] = str(native["info"]["run_id"])
+            self._natives[run_id] = native
+            while len(self._natives) > _MOST_NATIVES:
+                self._natives.pop(next(iter(self._natives)))
 
     def native_id(self, run_id: str) -> str | None:
         """MLflow's id of a run, if there is one."""
@@ -140,6 +157,7 @@ class Catalog:
         """Look for a run anew the next time."""
         with self._lock:
             self._ids.pop(run_id, None)
+            self._natives.pop(run_id, None)
 
     def document(self, native: Json) -> Document | None:
         """The document in a run's tags; ``None`` for a run of MLflow's own clients, or one that is just being made.

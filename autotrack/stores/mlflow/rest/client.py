@@ -175,7 +175,7 @@ class Client:
         try:
             return list(self._paged("logged-models/search", "models", body))
         except Refused as error:
-            if error.status in (404, 405) and error.code in ("", "ENDPOINT_NOT_FOUND"):
+            if is_unknown(error):
                 return None
             raise
 
@@ -235,6 +235,11 @@ class Client:
             if not token:
                 return
             body = {**body, "page_token": token}
+
+
+def is_unknown(error: Refused) -> bool:
+    """Whether the server is too old to know what it was asked for."""
+    return error.status in (404, 405) and error.code in ("", "ENDPOINT_NOT_FOUND")
 
 
 def pairs(texts: Mapping[str, str]) -> list[Json]:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autotrack.errors import StoreError
 from autotrack.events import DatasetLogged, Entry, ModelLogged
 from autotrack.stores.mlflow.rest.catalog import KIN_TAG, Catalog, id_value, tags_of, texts_of
 from autotrack.stores.mlflow.rest.client import BAD_VALUE, Json, batches, pairs
@@ -128,7 +127,7 @@ class Fields:
                 raise
             native = self._client.run(record.native_id)
             if native is None or is_deleted(native):
-                raise StoreError(f"run {record.run_id} was deleted on the server while it was written to") from error
+                raise
             # An older server, with lower limits, or a param that another client has set: what it takes of it, it gets.
             self._warn("some of the params, metrics or tags", error)
             record.params, record.tags = texts_of(native, "params"), tags_of(native)

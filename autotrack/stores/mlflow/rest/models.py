@@ -13,9 +13,10 @@ from autotrack.errors import ModelError, StoreError
 from autotrack.models.mlmodel import MLMODEL, ModelInfo, read_mlmodel
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.rest.catalog import texts_of
-from autotrack.stores.mlflow.rest.client import MAX_PARAMS, Client, Json
+from autotrack.stores.mlflow.rest.client import MAX_PARAMS, Client, Json, is_unknown
 from autotrack.stores.mlflow.rest.document import PREFIX, Document
 from autotrack.stores.mlflow.rest.files import Files, open_files
+from autotrack.stores.mlflow.rest.transport import Refused
 
 PATH_TAG: Final = PREFIX + "path"
 DIGEST_TAG: Final = PREFIX + "digest"
@@ -34,6 +35,8 @@ class Models:
         self._ids: dict[str, dict[str, str | None]] = {}
         self._infos: dict[str, dict[str, ModelInfo]] = {}
         self._places: dict[str, str] = {}
+        self._stale: dict[str, list[str]] = {}
+        self._new: set[str] = set()
         self._supported = True
         """False once the server turned out to have no logged models: MLflow 2 has none."""
 
@@ -60,6 +63,8 @@ class Models:
             for path, found in (document.model_ids if document is not None else {}).items():
                 known.setdefault(path, found)
             unknown = [path for path in paths if path not in known]
+            if native_id in self._new and not known:
+                return  # made here, and none of its models was put as one
         if unknown:
             there = self._there(native) or []
             with self._lock:
@@ -73,13 +78,24 @@ class Models:
         `finish` is to be called when they are there. ``None`` where the server has no logged models, or none by this
         name: then the folder is one like others.
         """
-        there = self._there(native)
-        if there is None or limits.model_name_for(path) != path:
+        if limits.model_name_for(path) != path:
+            return None
+        native_id = str(native["info"]["run_id"])
+        with self._lock:
+            is_first = native_id in self._new and path not in self._ids.get(native_id, {})
+        there = [] if is_first and self._supported else self._there(native)
+        if there is None:
             return None
         digest = of_folder(folder)
-        mine = [model for model in there if _is(model, path) and _tags(model).get(DIGEST_TAG) == digest]
-        found = mine[-1] if mine else self._create(native, path, digest)
+        mine = [model for model in there if _is(model, path)]
+        same = [model for model in mine if _tags(model).get(DIGEST_TAG) == digest]
+        found = same[-1] if same else self._create(native, path, digest)
+        if found is None:
+            return None
         self._remember(native, path, found, folder)
+        model_id = str(found["info"]["model_id"])
+        with self._lock:
+            self._stale[model_id] = [i for model in mine if (i := str(model["info"]["model_id"])) != model_id]
         return open_files(self._client, str(found["info"]["artifact_uri"])), found["info"].get("status") == _READY
 
     def finish(self, native: Json, path: str) -> None:
@@ -87,9 +103,15 @@ class Models:
         model_id = self.id_of(str(native["info"]["run_id"]), path)
         assert model_id is not None
         self._client.finish_model(model_id)
-        for model in self._there(native) or ():
-            if _is(model, path) and model["info"]["model_id"] != model_id:
-                self._client.delete_model(str(model["info"]["model_id"]))
+        with self._lock:
+            stale = self._stale.pop(model_id, [])
+        for other in stale:
+            self._client.delete_model(other)
+
+    def is_new(self, native: Json) -> None:
+        """A run was made just now: it has no models yet."""
+        with self._lock:
+            self._new.add(str(native["info"]["run_id"]))
 
     def files_of(self, model_id: str, native: Json) -> Files | None:
         """The files of a logged model; ``None`` for one that is gone."""
@@ -127,11 +149,17 @@ class Models:
             source = f"{native['info']['artifact_uri']}/{model.path}"
         self._client.create_version(name, source, native_id, model_id, {SOURCE_TAG: own})
 
-    def _create(self, native: Json, path: str, digest: str) -> Json:
+    def _create(self, native: Json, path: str, digest: str) -> Json | None:
         info = native["info"]
         params = dict(list(texts_of(native, "params").items())[:MAX_PARAMS])
         tags = {PATH_TAG: path, DIGEST_TAG: digest}
-        return self._client.create_model(str(info["experiment_id"]), path, str(info["run_id"]), tags, params)
+        try:
+            return self._client.create_model(str(info["experiment_id"]), path, str(info["run_id"]), tags, params)
+        except Refused as error:
+            if is_unknown(error):
+                self._supported = False
+                return None
+            raise
 
     def _remember(self, native: Json, path: str, model: Json, folder: Path) -> None:
         native_id = str(native["info"]["run_id"])

@@ -19,7 +19,7 @@ from autotrack.events import Entry, ProcessDescribed
 from autotrack.stores.base import ACTIVE_RUNS, View, in_view
 from autotrack.stores.expressions import Expression
 from autotrack.stores.filters import matches, parse_filter, parse_orders, sort_runs
-from autotrack.stores.mlflow.limits import time_for
+from autotrack.stores.mlflow.limits import key_is_valid, time_for
 from autotrack.stores.mlflow.rest.address import read_address
 from autotrack.stores.mlflow.rest.artifacts import Artifacts
 from autotrack.stores.mlflow.rest.catalog import Catalog, folded, id_value, tags_of
@@ -122,7 +122,7 @@ class MlflowServerStore:
         document = self._document(native, run_id)
         if document is not None and key in document.uneven:
             return folded(run_id, self._catalog.sidecars(native).entries()).history(key)
-        if document is not None and key in document.hidden.get("metrics", ()):
+        if not key_is_valid(key) or (document is not None and key in document.hidden.get("metrics", ())):
             return []
         points = [point_of({**item, "key": key}) for item in self._client.history(str(native["info"]["run_id"]), key)]
         return sorted(points, key=lambda point: (point.step, point.timestamp))
@@ -149,9 +149,7 @@ class MlflowServerStore:
 
         MLflow's own pages show the files of a folder as they come; readers of ours only when all of them are there.
         """
-        native = self._catalog.native(run_id)
-        self._document(native, run_id)
-        self._artifacts.put(native, run_id, path, source)
+        self._artifacts.put(self._catalog.known(run_id), run_id, path, source)
 
     def problems(self) -> list[str]:
         """See `Store.problems`."""

@@ -17,7 +17,7 @@ from autotrack.events import Entry, LifecycleSet, ProcessDescribed, RunStarted, 
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.rest import catalog as tags
 from autotrack.stores.mlflow.rest.catalog import Catalog, folded, id_value, tags_of
-from autotrack.stores.mlflow.rest.client import Json, batches
+from autotrack.stores.mlflow.rest.client import BAD_VALUE, Json, batches
 from autotrack.stores.mlflow.rest.document import (
     DIRTY_TAG,
     ID_TAG,
@@ -29,6 +29,7 @@ from autotrack.stores.mlflow.rest.models import Models
 from autotrack.stores.mlflow.rest.processes import Processes
 from autotrack.stores.mlflow.rest.records import Record, fresh, passed
 from autotrack.stores.mlflow.rest.sidecars import plain_name
+from autotrack.stores.mlflow.rest.transport import Refused
 from autotrack.stores.mlflow.translation import PARENT, translate
 
 _MOST_PRELOADED: Final = 1000
@@ -41,6 +42,7 @@ class Writer:
     def __init__(self, catalog: Catalog, models: Models) -> None:
         self._catalog = catalog
         self._client = catalog.client
+        self._models = models
         self._processes = Processes(catalog)
         self._fields = Fields(catalog, models, self._processes)
         self._lock = threading.RLock()
@@ -67,7 +69,7 @@ class Writer:
             for process_id in told:
                 for record in list(self._records.values()):
                     if record.state.process_id == process_id and record.run_id not in runs:
-                        self._guarded(record, ())
+                        self._retell(record)
             while len(self._records) > _MOST_RECORDS:
                 self._records.pop(next(iter(self._records)))
 
@@ -79,7 +81,18 @@ class Writer:
     # Runs
 
     def _apply_run(self, run_id: str, entries: list[Entry]) -> None:
+        remembered = run_id in self._records
         record = self._record(run_id, entries) or self._new(run_id, entries)
+        try:
+            self._apply_to(record, entries)
+        except Refused as error:
+            if error.code != BAD_VALUE or not remembered:
+                raise
+            # Another process has deleted or restored the run, or made it one with another since it was read.
+            record = self._record(run_id, entries) or self._new(run_id, entries)
+            self._apply_to(record, entries)
+
+    def _apply_to(self, record: Record, entries: list[Entry]) -> None:
         if ID_TAG not in record.tags:
             self._write_foreign(record, entries)
             return
@@ -88,6 +101,14 @@ class Writer:
             self._guarded(record, new)
         elif any(isinstance(entry.event, LifecycleSet) for entry in entries):
             self._set_stage(record)
+
+    def _retell(self, record: Record) -> None:
+        """Have MLflow's tags of a run say what has become known of its process."""
+        try:
+            self._guarded(record, ())
+        except Refused as error:
+            if error.code != BAD_VALUE:
+                raise  # else the run was deleted meanwhile
 
     def _guarded(self, record: Record, new: Sequence[Entry]) -> None:
         """Write to a run; when it breaks off, what was kept of it in memory is dropped, and so read anew."""
@@ -174,6 +195,7 @@ class Writer:
             record = self._loaded(run_id, doubles)
         else:
             record = fresh(run_id, native, self._catalog)
+            self._models.is_new(native)
             self._catalog.remember(run_id, native)
         self._records[run_id] = record
         self._adopt(record, kin)
@@ -196,7 +218,9 @@ class Writer:
         if was_deleted:
             self._client.restore_run(record.native_id)
             record.native["info"]["lifecycle_stage"] = ACTIVE
+        told_stage = False
         while True:
+            told_stage = told_stage or any(isinstance(entry.event, LifecycleSet) for entry in new)
             target = self._fields.write(record, new)
             known = {(entry.journal_id, entry.number) for entry in record.sidecars.known()}
             others = [e for e in record.sidecars.entries() if (e.journal_id, e.number) not in known] if new else []
@@ -204,8 +228,7 @@ class Writer:
                 break
             new = others
             record.fold(new)
-        lifecycle = any(isinstance(entry.event, LifecycleSet) for entry in new)
-        if target.lifecycle_stage == DELETED or (was_deleted and not lifecycle):
+        if target.lifecycle_stage == DELETED or (was_deleted and not told_stage):
             self._client.delete_run(record.native_id)
             record.native["info"]["lifecycle_stage"] = DELETED
 
