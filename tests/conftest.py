@@ -16,13 +16,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from services import mariadb, mariadb_uri, postgres, postgres_uri, s3_server, s3_uri
+from services import mariadb, mariadb_uri, mlflow_server, mlflow_uri, postgres, postgres_uri, s3_server, s3_uri
 
 import autotrack
 from autotrack import autologging, settings
 from autotrack.capture import guard
 
-__all__ = ["mariadb", "mariadb_uri", "postgres", "postgres_uri", "s3_server", "s3_uri"]
+__all__ = [
+    "mariadb",
+    "mariadb_uri",
+    "mlflow_server",
+    "mlflow_uri",
+    "postgres",
+    "postgres_uri",
+    "s3_server",
+    "s3_uri",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
