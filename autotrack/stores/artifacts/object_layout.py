@@ -93,7 +93,11 @@ class Manifest:
                     {str(path): _from_json(entry) for path, entry in found.get(name, {}).items()}
                     for name in ("files", "pending")
                 )
-                return cls(str(found["path"]), files, bool(found["complete"]), pending, mark)
+                folder = str(found["path"])
+                for path, file in (*files.items(), *pending.items()):
+                    if not (is_at_or_below(path, folder) and _is_plain(path) and _is_plain(file.key)):
+                        raise ValueError(f"{path!r} is no path below {folder!r}, or leads to no object of the run")
+                return cls(folder, files, bool(found["complete"]), pending, mark)
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise ValueError(f"it is no manifest: {error!r}") from error
         raise ValueError(f"it is of version {version!r}, which a later autotrack wrote")
@@ -184,6 +188,10 @@ def path_of(key: str) -> str:
 
 def _percent(char: str) -> str:
     return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+
+
+def _is_plain(path: str) -> bool:
+    return "\0" not in path and not any(part in ("", ".", "..") for part in path.split("/"))
 
 
 def _decoded(text: str) -> str:
