@@ -119,6 +119,16 @@ class RunView:
     def parent_run_id(self) -> str | None:
         return self._run.parent_run_id
 
+    def refreshed(self) -> RunView:
+        """The run as it is now.
+
+        Raises
+        ------
+        RunNotFound
+            When it is no longer there.
+        """
+        return RunView(self._store.get_run(self.run_id), self._store, self._keeper)
+
     @property
     def children(self) -> list[RunView]:
         """The runs that were made inside this one, newest first."""
