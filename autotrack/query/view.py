@@ -120,6 +120,16 @@ class RunView:
     def parent_run_id(self) -> str | None:
         return self._run.parent_run_id
 
+    def refreshed(self) -> RunView:
+        """The run as it is now.
+
+        Raises
+        ------
+        RunNotFound
+            When it is no longer there.
+        """
+        return RunView(self._store.get_run(self.run_id), self._store, self._keeper)
+
     @property
     def deleted_time(self) -> datetime | None:
         """When it was deleted, in UTC; ``None`` for an active run."""
