@@ -33,6 +33,8 @@ except ImportError:  # pragma: no cover - not on this platform
 JOURNALS: Final = "journals"
 SUFFIX: Final = ".jsonl"
 
+_NUMBER: Final = re.compile(rb'(?m)^\{"n":\s*(\d+)')
+_PIECE: Final = 4096
 _RUN_ID: Final = re.compile(rb'"run_id":\s*"([0-9a-f]{32})"')
 
 
@@ -58,10 +60,14 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something in a journal that could not be read; ``run_id`` where the line still names its run."""
+    """Something in a journal that could not be read.
+
+    ``run_id`` where the line still names its run; ``span`` where the line stands in the file (bytes, from and to).
+    """
 
     message: str
     run_id: str | None = None
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +186,16 @@ def read_header(path: Path) -> Header:
         return _parse_header(file.readline())
 
 
-def read(path: Path, offset: int = 0) -> Chunk:
+def read(path: Path, offset: int = 0, *, max_entries: int | None = None, max_bytes: int | None = None) -> Chunk:
     """Read a journal from ``offset`` on, up to its last complete line; a torn last line is left for a later read.
 
     Lines that cannot be read are passed over and named in ``problems``.
+
+    Parameters
+    ----------
+    path : the journal's file.
+    offset : where to begin (bytes), as an earlier `Chunk` gives it.
+    max_entries, max_bytes : stop once so much was read; ``None`` for all there is. One line is read in any case.
 
     Raises
     ------
@@ -203,6 +215,7 @@ def read(path: Path, offset: int = 0) -> Chunk:
             return Chunk(None, (), size, (Problem(f"{path.name}: {error}"),))
         position = max(offset, len(first))
         file.seek(position)
+        end = None if max_bytes is None else position + max_bytes
         for line in file:
             if not line.endswith(b"\n"):
                 break
@@ -215,26 +228,50 @@ def read(path: Path, offset: int = 0) -> Chunk:
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 found = _RUN_ID.search(line)
                 message = f"{path.name}: the line at byte {start} cannot be read ({_brief(error)})"
-                problems.append(Problem(message, found[1].decode() if found else None))
+                problems.append(Problem(message, found[1].decode() if found else None, (start, position)))
+            if (end is not None and position >= end) or (max_entries is not None and len(entries) >= max_entries):
+                break
     return Chunk(header, tuple(entries), position, tuple(problems))
+
+
+def last_number(path: Path, size: int) -> int:
+    """The number of the last entry within the first ``size`` bytes of a journal; 0 for none. Raises ``OSError``."""
+    with path.open("rb") as file:
+        piece = _PIECE
+        while True:
+            start = max(0, size - piece)
+            file.seek(start)
+            found = _NUMBER.findall(file.read(size - start))
+            if found or not start:
+                return int(found[-1]) if found else 0
+            piece *= 8
 
 
 def is_alive(path: Path, header: Header) -> bool:
     """Whether the process that writes this journal still lives, as far as this machine can tell."""
-    if fcntl is not None:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
+    try:
+        return is_locked(path) or owner_is_alive(header.owner)
+    except OSError:
+        return False
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a journal; false where there are no locks. Raises ``OSError`` for no file."""
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        if fcntl is not None:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # no locks on this file system: fall through to the identity
-            pass
-        finally:
-            os.close(fd)
-    owner = header.owner
+    except BlockingIOError:
+        return True
+    except OSError:  # no locks on this file system: the identity has to do
+        pass
+    finally:
+        os.close(fd)
+    return False
+
+
+def owner_is_alive(owner: Identity) -> bool:
+    """Whether a process of this machine that calls itself so still lives."""
     here = own_identity()
     if owner.host != here.host or owner.boot != here.boot or not owner.started:
         return False

@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "show": "autotrack.cli.show:show",
     "compare": "autotrack.cli.compare:compare",
     "plot": "autotrack.cli.plot:plot",
+    "status": "autotrack.cli.status:status",
+    "sync": "autotrack.cli.sync:sync",
 }
 """Name → ``module:command``, in the order in which ``--help`` lists them."""
 
