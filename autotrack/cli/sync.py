@@ -76,7 +76,7 @@ def _tell(done: Synced) -> bool:
     for remark in done.remarks:
         click.echo(f"! {plain(remark)}", err=True)
     click.echo(f"{plain(done.store)}: sent {_plural(done.sent)}")
-    if not done.waiting.entries:
+    if not done.error:
         return False
     left = (
         f"{_plural(done.waiting.entries)} of {plural(done.waiting.runs, 'run')} left in {plain(str(done.spool.folder))}"

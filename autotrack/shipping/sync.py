@@ -14,7 +14,7 @@ from autotrack import journal, spool
 from autotrack.errors import SettingsError
 from autotrack.settings import scheme_of
 from autotrack.shipping.shipper import Outcome, Shipper
-from autotrack.spool import DOWN, LEAVE, LEFT, Spool, Waiting
+from autotrack.spool import DOWN, LEAVE, LEFT, Spool, Status, Waiting
 
 _LEAVING_SECONDS: Final = 3.0
 _PAUSE: Final = 0.05
@@ -112,6 +112,9 @@ def sync(one: Spool, uri: str, *, is_copy: bool, progress: Callable[[int], None]
             sent += outcome.sent
             if not outcome.error or not shipper.is_refused:
                 break
+        at = spool.now() if outcome.error else 0
+        told = Status(LEFT, journal.own_identity(), outcome.error, int(bool(at)), at, spool.now(), spool.now())
+        one.tell(told)
     finally:
         shipper.close()
         os.close(lock)
@@ -120,10 +123,8 @@ def sync(one: Spool, uri: str, *, is_copy: bool, progress: Callable[[int], None]
 
 
 def _told(one: Spool, shown: str, sent: int, error: str, remarks: list[str]) -> Synced:
-    waiting = one.waiting()
-    if waiting.entries and not error:
-        error = "its process still writes, or may still do so on another machine"
-    return Synced(one, shown, sent, waiting, error if waiting.entries else "", tuple(remarks))
+    # Without an error, what waits was written since, by a process that lives: it is sent in the background.
+    return Synced(one, shown, sent, one.waiting(), error, tuple(remarks))
 
 
 def _take_over(one: Spool, progress: Callable[[int], None]) -> int | None:
