@@ -55,6 +55,8 @@ UNKNOWN: Final = -1
 _JOURNAL_ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
 _SUM: Final = b',"c":"'
 _SUM_LENGTH: Final = 16
+_NUMBER: Final = re.compile(rb'(?m)^\{"n":\s*(\d+)')
+_PIECE: Final = 4096
 _RUN_ID: Final = re.compile(rb'"run_id":\s*"([0-9a-f]{32})"')
 
 
@@ -76,10 +78,14 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something in a journal that could not be read; ``run_id`` where the line still names its run."""
+    """Something in a journal that could not be read.
+
+    ``run_id`` where the line still names its run; ``span`` where the line stands in the file (bytes, from and to).
+    """
 
     message: str
     run_id: str | None = None
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,10 +287,16 @@ class Part:
     problems: list[Problem]
 
 
-def read(path: Path, offset: int = 0) -> Chunk:
+def read(path: Path, offset: int = 0, *, max_entries: int | None = None, max_bytes: int | None = None) -> Chunk:
     """Read a journal from ``offset`` on, up to its last complete line; a torn last line is left for a later read.
 
     Lines that cannot be read are passed over and named in ``problems``.
+
+    Parameters
+    ----------
+    path : the journal's file.
+    offset : where to begin (bytes), as an earlier `Chunk` gives it.
+    max_entries, max_bytes : stop once so much was read; ``None`` for all there is. One line is read in any case.
 
     Raises
     ------
@@ -298,16 +310,22 @@ def read(path: Path, offset: int = 0) -> Chunk:
     header: Header | None = None
     entries: list[Entry] = []
     problems: list[Problem] = []
-    for part in read_parts(path, offset):
+    begin = offset
+    for part in read_parts(path, offset, PART_SIZE if max_bytes is None else max_bytes):
         header, offset = part.header, part.offset
-        problems += part.problems
         for line in part.lines:
             event = decode(path, line)
             if isinstance(event, Problem):
                 problems.append(event)
-            else:
-                assert header is not None
-                entries.append(Entry(header.journal, line.number, event))
+                continue
+            assert header is not None
+            entries.append(Entry(header.journal, line.number, event))
+            if len(entries) == max_entries:
+                offset = line.start + len(line.raw)
+                break
+        problems += [problem for problem in part.problems if problem.span is None or problem.span[0] < offset]
+        if len(entries) == max_entries or (max_bytes is not None and offset - begin >= max_bytes):
+            break
     return Chunk(header, tuple(entries), offset, tuple(problems))
 
 
@@ -392,13 +410,27 @@ UNREADABLE_LINE: Final = (ValueError, KeyError, TypeError, OverflowError, Recurs
 
 def line_problem(path: Path, start: int, line: bytes, error: Exception) -> Problem:
     """The sentence about a line, which begins at byte ``start``, that could not be read."""
-    return Problem(f"{path.name}: the line at byte {start} cannot be read ({_brief(error)})", run_of(line))
+    message = f"{path.name}: the line at byte {start} cannot be read ({_brief(error)})"
+    return Problem(message, run_of(line), (start, start + len(line)))
 
 
 def run_of(line: bytes) -> str | None:
     """The run that a line which cannot be read seems to be about."""
     found = _RUN_ID.search(line)
     return found[1].decode() if found else None
+
+
+def last_number(path: Path, size: int) -> int:
+    """The number of the last entry within the first ``size`` bytes of a journal; 0 for none. Raises ``OSError``."""
+    with path.open("rb") as file:
+        piece = _PIECE
+        while True:
+            start = max(0, size - piece)
+            file.seek(start)
+            found = _NUMBER.findall(file.read(size - start))
+            if found or not start:
+                return int(found[-1]) if found else 0
+            piece *= 8
 
 
 def is_alive(path: Path, header: Header) -> bool:

@@ -26,19 +26,29 @@ class Identity:
 
 def owner_lives(path: Path, owner: Identity) -> bool:
     """Whether the process that writes a journal still lives, as far as this machine can tell."""
-    if fcntl is not None:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
+    try:
+        return is_locked(path) or is_here(owner)
+    except OSError:
+        return False
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a journal; false where there are no locks. Raises ``OSError`` for no file."""
+    fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        if fcntl is not None:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # no locks on this file system: fall through to the identity
-            pass
-        finally:
-            os.close(fd)
+    except BlockingIOError:
+        return True
+    except OSError:  # no locks on this file system: the identity has to do
+        pass
+    finally:
+        os.close(fd)
+    return False
+
+
+def is_here(owner: Identity) -> bool:
+    """Whether a process of this machine that calls itself so still lives."""
     here = own_identity()
     if owner.host != here.host or owner.boot != here.boot or not owner.started:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 from autotrack import digests
 from autotrack.capture import environment, guard, scope
+from autotrack.capture.progress import is_wanted
 from autotrack.capture.sinks import Sink, now, write_file
 from autotrack.capture.worker import PAUSE, Worker
 from autotrack.entities import FAILED, FINISHED, KILLED, SKIPPED, Artifact, Dataset, LoggedModel, Metric, Note
@@ -35,6 +37,9 @@ from autotrack.journal import new_id
 from autotrack.settings import Settings, store_uri
 
 _ERROR_CHARACTERS: Final = 20_000
+_READ_SECONDS: Final = 30.0
+_READ_PATIENCE: Final = 1.0
+"""Seconds that a read waits for what was just recorded: at the most, and while the store cannot be reached."""
 
 
 class RunRecorder:
@@ -353,15 +358,40 @@ class Session:
             return list(self._open.values())
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until the worker has done all its tasks; false when ``timeout`` seconds were not enough."""
-        return self.worker.drain(timeout)
+        """Wait until all that was seen is in its store; false when ``timeout`` seconds were not enough.
+
+        Without a timeout a store that cannot be reached is not waited for.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self.worker.drain(timeout):
+            return False
+        flushed = True
+        for sink in self._all_sinks():
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            flushed = sink.flush(left) and flushed
+        return flushed
+
+    def before_read(self) -> None:
+        """Have all that was seen in its store before one is read; while it cannot be reached, wait shortly only."""
+        self.worker.drain()
+        for sink in self._all_sinks():
+            sink.flush(_READ_SECONDS, _READ_PATIENCE)
 
     def close(self) -> None:
         """Finish the worker's tasks and close the sinks."""
         self.worker.drain()
+        for sink in self._all_sinks():
+            sink.close()
+
+    def at_exit(self) -> None:
+        """`close`, and wait a while for stores that are somewhere else."""
+        self.close()
+        for sink in self._all_sinks():
+            sink.at_exit(is_wanted(self.settings.progress))
+
+    def _all_sinks(self) -> list[Sink]:
         with self._lock:
-            for sink in self._sinks.values():
-                sink.close()
+            return list(self._sinks.values())
 
     def after_fork(self) -> None:
         """In a forked child: a process of its own, with a journal, a worker and no open runs of its own."""

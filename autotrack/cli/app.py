@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "tag": "autotrack.cli.edit:tag",
     "delete": "autotrack.cli.edit:delete",
     "restore": "autotrack.cli.edit:restore",
+    "status": "autotrack.cli.status:status",
+    "sync": "autotrack.cli.sync:sync",
 }
 """Name → ``module:command``, in the order in which ``--help`` lists them."""
 
