@@ -212,7 +212,7 @@ def read(path: Path, offset: int = 0) -> Chunk:
             try:
                 data = json.loads(line.decode("utf-8", "surrogatepass"))
                 entries.append(Entry(header.journal, int(data["n"]), from_json(data)))
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
                 found = _RUN_ID.search(line)
                 message = f"{path.name}: the line at byte {start} cannot be read ({_brief(error)})"
                 problems.append(Problem(message, found[1].decode() if found else None))
@@ -262,7 +262,7 @@ def _parse_header(line: bytes) -> Header:
             created=int(data["created"]),
             owner=Identity(str(owner["host"]), int(owner["pid"]), str(owner["started"]), str(owner["boot"])),
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not an autotrack journal ({_brief(error)})") from error
     if version > FORMAT_VERSION:
         raise ValueError(
