@@ -80,8 +80,12 @@ def new_id() -> str:
 
 
 def new_journal_id() -> str:
-    """An id for a journal: it begins with the time (UTC, seconds), so that later journals have greater ids."""
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.urandom(6).hex()}"
+    """An id for a journal: it begins with the time (UTC), so that later journals have greater ids.
+
+    Of the 12 digits behind the seconds the first five are microseconds, the others random.
+    """
+    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}-{microseconds:05x}{os.urandom(4).hex()[:7]}"
 
 
 class JournalWriter:
