@@ -248,8 +248,8 @@ def dataset_from_json(data: Mapping[str, Any]) -> Dataset:
         kind=_text(data["kind"]),
         digest=_text(data["digest"]),
         shape=tuple(None if n is None else int(n) for n in data.get("shape", ())),
-        columns=tuple(dict(column) for column in data.get("columns", ())),
-        target=dict(data.get("target", {})),
+        columns=tuple(_mapping(column) for column in data.get("columns", ())),
+        target=_mapping(data.get("target", {})),
     )
 
 
@@ -265,6 +265,11 @@ def _optional_text(value: Any) -> str | None:
 
 def _optional_int(value: Any) -> int | None:
     return None if value is None else int(value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """A JSON object, and no list of pairs, of which ``dict`` would also make something."""
+    return {_text(key): item for key, item in value.items()}
 
 
 def _texts(value: Any) -> dict[str, str]:
@@ -336,5 +341,5 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "note_logged": _note_logged,
     "run_ended": _run_ended,
     "lifecycle_set": _lifecycle_set,
-    "process_described": lambda data: ProcessDescribed(_text(data["process_id"]), dict(data["facts"])),
+    "process_described": lambda data: ProcessDescribed(_text(data["process_id"]), _mapping(data["facts"])),
 }

@@ -141,7 +141,9 @@ class Order:
     descending: bool = False
 
 
-_NUMBER: Final = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?)\s*", re.ASCII | re.IGNORECASE)
+_NUMBER: Final = re.compile(
+    r"\s*[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?)\s*", re.ASCII | re.IGNORECASE
+)
 _LONGEST_NUMBER: Final = 400
 _NUMBER_STARTS: Final = frozenset("0123456789+-.iI \t\n\r\f\v")
 

@@ -92,6 +92,19 @@ def history(connection: sqlite3.Connection, run: int, key: str) -> list[Metric]:
     ]
 
 
+def histories(connection: sqlite3.Connection, run: int) -> dict[str, list[Metric]]:
+    """Every point of every metric, by key, each as `history` has them."""
+    query = (
+        "SELECT key, value, step, timestamp FROM points JOIN journals ON journals.id = points.journal "
+        "WHERE run = ? ORDER BY key, step, timestamp, journals.journal_id, number, position"
+    )
+    found: dict[str, list[Metric]] = {}
+    for stored, value, step, timestamp in connection.execute(query, (run,)):
+        key = decode(stored)
+        found.setdefault(key, []).append(Metric(key, _number(value), step, timestamp))
+    return found
+
+
 def experiments(connection: sqlite3.Connection) -> list[Experiment]:
     """The experiments that have active runs, by name."""
     query = (

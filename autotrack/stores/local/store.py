@@ -127,6 +127,10 @@ class LocalStore:
         """See `Store.metric_history`."""
         return self._with_index(lambda index: rows.history(index.connection, self._key(index, run_id), key))
 
+    def metric_histories(self, run_id: str) -> dict[str, list[Metric]]:
+        """See `autotrack.stores.base.histories`."""
+        return self._with_index(lambda index: rows.histories(index.connection, self._key(index, run_id)))
+
     def experiments(self) -> list[Experiment]:
         """See `Store.experiments`."""
         return self._with_index(lambda index: rows.experiments(index.connection))
