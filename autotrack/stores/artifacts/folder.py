@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -135,7 +136,11 @@ def logged_digest(path: str, logged: Iterable[Artifact | LoggedModel]) -> str:
 
 def folder_name_is_safe(run_id: str) -> bool:
     """Whether a run id, which may come from anybody's journal, can name a folder."""
-    return run_id not in ("", ".", "..") and not any(char in run_id for char in "/\\\0:")
+    return run_id not in ("", ".", "..") and not any(char in "/\\\0:" or _is_surrogate(char) for char in run_id)
+
+
+def _is_surrogate(char: str) -> bool:
+    return "\ud800" <= char <= "\udfff"
 
 
 def find(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> Path:
@@ -161,7 +166,7 @@ def find(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> Path
     try:
         real = os.path.realpath(target, strict=True)
     except (OSError, ValueError):
-        raise ArtifactNotFound(_missing(root, run_id, path, parts, logged)) from None
+        raise ArtifactNotFound(missing(run_id, path, logged, _on_disk(root / run_id, []), str(root / run_id))) from None
     base = _base(folder)
     if real != base and not real.startswith(base + os.sep):
         raise ArtifactNotFound(f"{path!r} is a link that leads out of the artifacts of run {run_id!r}")
@@ -200,7 +205,7 @@ def put(root: Path, run_id: str, path: str, source: Path) -> None:
         except BaseException:
             _remove(partial)
             raise
-    except (OSError, shutil.Error) as error:
+    except (OSError, ValueError) as error:  # a ValueError for a name that this system cannot write
         raise StoreError(f"cannot copy {source} to {target}: {error}") from error
 
 
@@ -231,6 +236,11 @@ def listing(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> l
     parts = parts_of(path)
     if parts is None:
         return []
+    return joined(parts, logged, _on_disk(root / run_id, parts) if folder_name_is_safe(run_id) else [])
+
+
+def joined(parts: list[str], logged: Iterable[Artifact], there: Iterable[Artifact]) -> list[Artifact]:
+    """What is there directly below a path, by name, and what events name besides."""
     found: dict[str, Artifact] = {}
     for artifact in logged:
         named = parts_of(artifact.path)
@@ -241,11 +251,10 @@ def listing(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> l
             found[below] = Artifact(below, is_dir=True)
         else:
             found.setdefault(below, Artifact(below, artifact.size, artifact.digest, artifact.is_dir))
-    if folder_name_is_safe(run_id):
-        for artifact in _on_disk(root / run_id, parts):
-            known = found.get(artifact.path)
-            digest = known.digest if known is not None else ""
-            found[artifact.path] = Artifact(artifact.path, artifact.size, digest, artifact.is_dir)
+    for artifact in there:
+        known = found.get(artifact.path)
+        digest = known.digest if known is not None else ""
+        found[artifact.path] = replace(artifact, digest=digest or artifact.digest)
     return [found[name] for name in sorted(found)]
 
 
@@ -285,10 +294,13 @@ def parts_of(path: str) -> list[str] | None:
     return None if ".." in parts else parts
 
 
-def _missing(root: Path, run_id: str, path: str, parts: list[str], logged: list[Artifact]) -> str:
-    there = sorted(artifact.path + "/" * artifact.is_dir for artifact in _on_disk(root / run_id, []))
-    shown = ", ".join(there[:_SHOWN]) + (f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else "")
-    what = f"its artifacts are {shown}" if there else "it has no artifacts on disk"
-    was_logged = any(parts_of(artifact.path) == parts for artifact in logged)
-    lost = " was recorded, and is no longer on disk" if was_logged else " does not exist"
-    return f"artifact {path!r} of run {run_id!r}{lost}; looked in {root / run_id}; {what}"
+def missing(
+    run_id: str, path: str, logged: Iterable[Artifact | LoggedModel], there: Iterable[Artifact], place: str
+) -> str:
+    """What is said of an artifact that is not there: what is, and where it was looked for."""
+    names = sorted(artifact.path + "/" * artifact.is_dir for artifact in there)
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    what = f"its artifacts are {shown}" if names else "it has no artifacts there"
+    was_logged = any(parts_of(item.path) == parts_of(path) for item in logged)
+    lost = " was recorded, and is no longer there" if was_logged else " does not exist"
+    return f"artifact {path!r} of run {run_id!r}{lost}; looked in {place}; {what}"
