@@ -48,7 +48,7 @@ def prepare(engine: Engine, address: Address) -> None:
             _switch_log(engine, address, engines.is_on_network(address.place))
         with engine.connect() as connection, _alone(connection, address):
             if not _is_current(connection, address):
-                _check_encoding(connection, address)
+                _check_place(connection, address)
                 upgrade(connection)
                 connection.commit()
     except sa.exc.SQLAlchemyError as error:
@@ -133,12 +133,24 @@ def _switch_log(engine: Engine, address: Address, is_on_network: bool) -> None:
         raw.close()
 
 
-def _check_encoding(connection: Connection, address: Address) -> None:
-    if connection.dialect.name != "postgresql":
-        return
-    found = connection.exec_driver_sql("SHOW server_encoding").scalar()
-    if found != "UTF8":
-        raise StoreError(
-            f"{address.shown} has the encoding {found}; autotrack needs UTF8: "
-            f"CREATE DATABASE {address.url.database} ENCODING 'UTF8' TEMPLATE template0"
-        )
+def _check_place(connection: Connection, address: Address) -> None:
+    """Whether our tables can be made here."""
+    from autotrack.stores.database.tables import metadata
+
+    if version(connection) is None:
+        there = set(sa.inspect(connection).get_table_names())
+        taken = sorted(there & set(metadata.tables))
+        if VERSION_TABLE in there:
+            # MySQL commits each table: somebody was killed while he made them.
+            metadata.drop_all(connection)
+        elif taken:
+            raise StoreError(
+                f"{address.shown} has a table {taken[0]} that is not autotrack's; give autotrack a database of its own"
+            )
+    if connection.dialect.name == "postgresql":
+        found = connection.exec_driver_sql("SHOW server_encoding").scalar()
+        if found != "UTF8":
+            raise StoreError(
+                f"{address.shown} has the encoding {found}; autotrack needs UTF8: "
+                f"CREATE DATABASE {address.url.database} ENCODING 'UTF8' TEMPLATE template0"
+            )
