@@ -102,7 +102,8 @@ def read(uri: str) -> Address:
         raise StoreError(f"{masked(uri)}: artifacts= is empty; write a folder or s3://bucket/prefix, or leave it out")
     shown = url.set(drivername="postgresql" if base == "postgres" else base)
     hidden = {key: "***" if key in _SECRETS else value for key, value in shown.query.items()}
-    return Address(url, shown.set(query=hidden).render_as_string(hide_password=True), artifacts)
+    told = shown.set(query=hidden).render_as_string(hide_password=True).replace(quote("***"), "***")
+    return Address(url, told, artifacts)
 
 
 def with_artifacts(shown: str, artifacts: str) -> str:

@@ -120,19 +120,14 @@ def rows_of_runs(state: State, ids: Mapping[str, int], numbers: Numbers) -> Iter
         _texts(tags, number, run.tags, numbers, _tag)
         for key, found in run.points.items():
             name = numbers.names[key]
-            for (step, timestamp, place, position), metric in found:
-                journal = numbers.journals[place.journal_id]
-                value = metric.value
-                points.append(
-                    (number, name, step, timestamp, journal, place.number, position, shown(value), code(value))
-                )
-            (step, timestamp, place, _), last = max(found, key=_place) if len(found) > 1 else found[0]
-            journal, value = numbers.journals[place.journal_id], last.value
-            metrics.add(
-                (number, name),
-                (step, timestamp, place.journal_id),
-                (number, name, shown(value), code(value), step, timestamp, journal),
-            )
+            greatest = found[0] if len(found) == 1 else max(found, key=_place)
+            for point in found:
+                (step, timestamp, place, position), metric = point
+                journal, sort, value = numbers.journals[place.journal_id], code(metric.value), shown(metric.value)
+                points.append((number, name, step, timestamp, journal, place.number, position, value, sort))
+                if point is greatest:
+                    row = (number, name, value, sort, step, timestamp, journal)
+                    metrics.add((number, name), (step, timestamp, place.journal_id), row)
     points.sort()
     yield tables.params, params
     yield tables.tags, tags
@@ -154,9 +149,10 @@ def _place(point: tuple[Any, Any]) -> Any:
 
 
 def _texts(rows: Rows, run: int, latest: Latest, numbers: Numbers, columns: Any) -> None:
+    names, journals = numbers
     for key, (place, value) in latest.items():
-        name = numbers.names[key]
-        rows.add((run, name), place.journal_id, (run, name, *columns(value), numbers.journals[place.journal_id]))
+        name = names[key]
+        rows.add((run, name), place.journal_id, (run, name, *columns(value), journals[place.journal_id]))
 
 
 def _param(value: str) -> Row:
