@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "tag": "autotrack.cli.edit:tag",
     "delete": "autotrack.cli.edit:delete",
     "restore": "autotrack.cli.edit:restore",
+    "gc": "autotrack.cli.upkeep:gc",
+    "fsck": "autotrack.cli.upkeep:fsck",
 }
 """Name → ``module:command``, in the order in which ``--help`` lists them."""
 

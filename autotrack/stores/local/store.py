@@ -23,7 +23,7 @@ from autotrack.errors import FilterError, RunNotFound, StoreError
 from autotrack.events import Entry
 from autotrack.hooks import before_read
 from autotrack.stores.artifacts import folder as artifact_files
-from autotrack.stores.base import ACTIVE_RUNS, Garbage, View
+from autotrack.stores.base import ACTIVE_RUNS, Finding, Garbage, View
 from autotrack.stores.filters import parse_filter, parse_orders
 from autotrack.stores.local import compaction, rows, sweeping
 from autotrack.stores.local.folding import fold
@@ -180,6 +180,29 @@ class LocalStore:
             self._with_index(
                 lambda index: sweeping.collect(self.folder, self.folder / ARTIFACTS, index, garbage), closed=False
             )
+
+    def check(self, *, repair: bool = False, tell: Callable[[str, int, int], None] | None = None) -> list[Finding]:
+        """See `Maintained.check`.
+
+        Parameters
+        ----------
+        tell : is told now and then what is being checked, how many of it are done, and of how many.
+        """
+        from autotrack.stores.local.checking import Check
+
+        check = Check(
+            self.folder,
+            self.folder / ARTIFACTS,
+            self.folder / INDEX,
+            repair=repair,
+            reset=self._reset,
+            apply=self.apply,
+            tell=tell,
+        )
+        try:
+            return check.run()
+        except (OSError, ValueError, sqlite3.Error) as error:
+            raise StoreError(f"cannot check {self.folder}: {error}") from error
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -41,6 +41,11 @@ def find(folder: Path, artifacts: Path, index: Index, older_than: float) -> list
     ]
 
 
+def loose(folder: Path, artifacts: Path, index: Index) -> list[Garbage]:
+    """Of that, the files of no run."""
+    return [*_orphans(artifacts, index), *_partial(folder, artifacts, index)]
+
+
 def collect(folder: Path, artifacts: Path, index: Index, garbage: Sequence[Garbage]) -> None:
     """Remove these, each if it still is garbage.
 
