@@ -177,7 +177,7 @@ def test_artifacts_that_are_not_what_was_recorded_are_named(folder: Path) -> Non
 
 @pytest.mark.parametrize("damage", ["pages", "value", "lost run", "extra run", "garbage"])
 def test_an_index_that_is_not_what_the_journals_tell_is_named_and_made_anew(folder: Path, damage: str) -> None:
-    many(folder, 300)
+    many(folder, 120)
     expected = state(LocalStore(folder))
     path = folder / "runs.db"
     if damage in ("pages", "garbage"):
@@ -275,7 +275,7 @@ def test_a_store_in_use_gives_no_false_alarm(folder: Path) -> None:
         for writer in writers:
             assert writer.stdout is not None
             writer.stdout.readline()
-        deadline = time.monotonic() + 6
+        deadline = time.monotonic() + 4
         store, rounds = LocalStore(folder), 0
         while time.monotonic() < deadline or rounds < 2:
             assert [finding for finding in store.check() if finding.subject != "stop"] == []
@@ -288,7 +288,7 @@ def test_a_store_in_use_gives_no_false_alarm(folder: Path) -> None:
     assert [finding.subject for finding in check(folder)] == ["stop"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 @given(st.data())
 def test_damage_anywhere_costs_what_it_touches_and_is_named(tmp_path: Path, data: st.DataObject) -> None:
     folder = tmp_path / os.urandom(4).hex()

@@ -28,7 +28,7 @@ from autotrack.stores.local import compaction, rows, sweeping
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.index import Index
 from autotrack.stores.local.lines import DAMAGED, UNREADABLE, FileCheck, check_file
-from autotrack.stores.local.sql import encode
+from autotrack.stores.local.sql import decode, encode
 from autotrack.stores.local.tables import SCHEMA_VERSION
 
 QUARANTINE: Final = "quarantine"
@@ -235,9 +235,14 @@ class Check:
         for start in range(0, len(keys), _PAGE):
             self.tell("runs", start, len(keys))
             page = keys[start : start + _PAGE]
-            for key, run in zip(page, rows.runs(fresh.connection, page), strict=True):
-                if stored is not None:
-                    yield from self._differences(run.run_id, fresh, stored)
+            found = rows.runs(fresh.connection, page)
+            if stored is not None:
+                ids = [run.run_id for run in found]
+                here, there = _content(fresh, ids), _content(stored, ids)
+                for run_id in ids:
+                    if here[run_id] != there.get(run_id):
+                        yield from self._differences(run_id, fresh, stored)
+            for key, run in zip(page, found, strict=True):
                 yield from self._about(run, fresh)
                 yield from self._artifacts(run, rows.logged_artifacts(fresh.connection, key), fresh)
         self.tell("runs", len(keys), len(keys))
@@ -246,21 +251,22 @@ class Check:
 
     def _differences(self, run_id: str, fresh: Index, stored: Index) -> Iterator[Finding]:
         for look in range(_LOOKS):
-            if _content(fresh, run_id) == _content(stored, run_id):
-                return
             if look:
                 time.sleep(_BETWEEN_SECONDS)
             fold(self.folder, fresh)
             fold(self.folder, stored)
+            if _content(fresh, [run_id]) == _content(stored, [run_id]):
+                return
         yield Finding(
             self.stored.name, f"the index has run {run_id} otherwise than the journals tell it", run_id=run_id
         )
 
     def _surplus(self, fresh: Index, stored: Index) -> Iterator[Finding]:
-        for (run_id,) in stored.connection.execute("SELECT run_id FROM runs").fetchall():
-            if _content_of(fresh, run_id) is None:
+        for row in stored.connection.execute("SELECT run_id FROM runs").fetchall():
+            run_id = decode(row[0])
+            if not _exists(fresh, run_id):
                 fold(self.folder, fresh)
-                if _content_of(fresh, run_id) is None:
+                if not _exists(fresh, run_id) and _exists(stored, run_id):
                     yield Finding(self.stored.name, f"the index has a run {run_id} that no journal tells of")
 
     def _about(self, run: Run, fresh: Index) -> Iterator[Finding]:
@@ -340,19 +346,22 @@ class Check:
                 yield Finding(f"{where}/", "what an earlier repair took out; report.txt there tells", is_note=True)
 
 
-def _content(index: Index, run_id: str) -> object:
-    return _content_of(index, encode(run_id))
-
-
-def _content_of(index: Index, run_id: str | bytes) -> object:
-    """All that an index has of a run, to be compared; ``None`` where it has none."""
+def _content(index: Index, run_ids: Sequence[str]) -> dict[str, object]:
+    """All that an index has of these runs, to be compared."""
     connection = index.connection
-    row = connection.execute("SELECT id FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-    if row is None:
-        return None
-    points = "SELECT count(*), total(value), total(step), total(timestamp) FROM points WHERE run = ?"
-    artifacts = sorted(map(repr, rows.logged_artifacts(connection, row[0])))
-    return repr(rows.runs(connection, [row[0]])), artifacts, connection.execute(points, row).fetchone()
+    places = ", ".join("?" * len(run_ids))
+    query = f"SELECT id FROM runs WHERE run_id IN ({places})"
+    keys = [int(row[0]) for row in connection.execute(query, [encode(run_id) for run_id in run_ids])]
+    of_these = f"WHERE run IN ({', '.join(map(str, keys))}) GROUP BY run"
+    query = f"SELECT run, count(*), total(value), total(step), total(timestamp) FROM points {of_these}"
+    points = {row[0]: row[1:] for row in connection.execute(query)}
+    query = (
+        f"SELECT run, count(*), total(size), min(path), max(path), min(digest), max(digest) FROM artifacts {of_these}"
+    )
+    files = {row[0]: row[1:] for row in connection.execute(query)}
+    runs = zip(keys, rows.runs(connection, keys), strict=True)
+    # As text, in which a NaN equals itself.
+    return {run.run_id: (repr(run), points.get(key), files.get(key)) for key, run in runs}
 
 
 def _exists(index: Index, run_id: str, condition: str = "1") -> bool:
