@@ -18,7 +18,7 @@ from autotrack.stores.local import compaction
 from autotrack.stores.local.compaction import Removal
 from autotrack.stores.local.index import Index
 from autotrack.stores.local.sql import decode, encode
-from autotrack.stores.local.tables import HEADLESS, UNREADABLE
+from autotrack.stores.local.tables import HEADLESS, SCHEMA_VERSION, UNREADABLE
 
 RUN: Final = "run"
 ARTIFACTS_OF_NO_RUN: Final = "artifacts"
@@ -119,6 +119,10 @@ def _partial(folder: Path, artifacts: Path, index: Index) -> Iterator[Garbage]:
         path = folder / JOURNALS / row.name
         if row.state == HEADLESS and _is_old(path) and not _is_locked(path):
             yield Garbage(PARTIAL_WRITE, path.relative_to(folder).as_posix(), row.size)
+
+    for path in folder.glob("runs.db.[0-9]*"):  # beside an index that was newer than the autotrack of then
+        if path.suffix.removeprefix(".").isdecimal() and int(path.suffix[1:]) < SCHEMA_VERSION and _is_old(path):
+            yield Garbage(PARTIAL_WRITE, path.relative_to(folder).as_posix(), _size(path))
 
 
 def _partial_below(folder: Path) -> Iterator[Path]:
