@@ -25,6 +25,8 @@ COMMANDS: Final = {
     "restore": "autotrack.cli.edit:restore",
     "status": "autotrack.cli.status:status",
     "sync": "autotrack.cli.sync:sync",
+    "gc": "autotrack.cli.upkeep:gc",
+    "fsck": "autotrack.cli.upkeep:fsck",
 }
 """Name → ``module:command``, in the order in which ``--help`` lists them."""
 

@@ -215,7 +215,7 @@ def test_facts_nested_as_deep_as_json_allows_do_no_harm(folder: Path, writer: Jo
     assert store.problems()
 
 
-@pytest.mark.parametrize("damage", ["deleted", "garbage", "cut", "older", "newer", "no tables", "not ours", "pages"])
+@pytest.mark.parametrize("damage", ["deleted", "garbage", "cut", "older", "no tables", "not ours", "pages"])
 def test_an_index_that_cannot_be_used_is_made_anew(folder: Path, writer: JournalWriter, damage: str) -> None:
     for number in range(200):
         writer.append(whole_run(f"{number:032x}"))
@@ -240,7 +240,7 @@ def test_an_index_that_cannot_be_used_is_made_anew(folder: Path, writer: Journal
             connection.close()
         case _:
             with sqlite3.connect(path) as connection:
-                version = {"older": SCHEMA_VERSION - 1, "newer": SCHEMA_VERSION + 1}.get(damage, SCHEMA_VERSION)
+                version = 5 if damage == "older" else SCHEMA_VERSION
                 connection.execute("DROP TABLE points")
                 connection.execute(f"PRAGMA user_version = {version}")
             connection.close()

@@ -122,8 +122,10 @@ def compact(folder: Path, index: Index, *, wait: bool = False, limit: int | None
         _delete_leftovers(folder, index)
         rows = candidates(folder, index, limit)
         if len(rows) < (2 if limit is None else ENOUGH):
-            return 0
+            rows = []
         _pack(folder, index, rows, Removal())
+        if limit is None:
+            _merge(folder, index)
         return len(rows)
 
 
@@ -236,29 +238,59 @@ def _rewrite(folder: Path, index: Index, row: FileRow, removal: Removal, *, alwa
     """Put a pack without certain lines in the place of one that has them."""
     old = folder / JOURNALS / row.name
     contents = packs.contents(old)
-    sources = [_repacked(old, section, removal) for section in contents.sections]
-    if not always and all(source is None for source in sources):
-        return
-    kept = [source or _unchanged(old, section) for source, section in zip(sources, contents.sections, strict=True)]
-    stat = old.stat()
-    name = packs.new_name(packs.number_of(row.name))
-    replaces = {row.name: (stat.st_size, stat.st_mtime_ns)}
-    written = packs.write(old.with_name(name), kept, int(time.time() * 1000), replaces)
+    sources = [_filtered(_unchanged(old, section), removal) for section in contents.sections]
+    if always or any(source is not None for source in sources):
+        kept = [source or _unchanged(old, section) for source, section in zip(sources, contents.sections, strict=True)]
+        _replace_packs(folder, index, {row: [source.name for source in kept]}, kept)
+
+
+def _merge(folder: Path, index: Index) -> None:
+    """Make one of small packs that follow each other."""
+    rows = sorted((row for row in index.files().values() if row.state == PACK), key=lambda row: packs.order(row.name))
+    group: dict[FileRow, list[str]] = {}
+    sources: list[Source] = []
+    for row in [*rows, None]:
+        path = folder / JOURNALS / row.name if row is not None else folder
+        sections = packs.contents(path).sections if row is not None else ()
+        names = {name for names in group.values() for name in names}
+        is_full = sum(member.size for member in group) + (row.size if row is not None else 0) > PACK_SIZE
+        if row is None or is_full or any(section.name in names for section in sections):
+            if len(group) > 1:
+                _replace_packs(folder, index, group, sources)
+            group, sources = {}, []
+        if row is not None:
+            group[row] = [section.name for section in sections]
+            sources += [_unchanged(path, section) for section in sections]
+
+
+def _replace_packs(folder: Path, index: Index, olds: dict[FileRow, list[str]], sources: Sequence[Source]) -> None:
+    """Write one pack in the place of others, which have these sections; it takes the number of the last of them."""
+    journals = folder / JOURNALS
+    stats = {row.name: (journals / row.name).stat() for row in olds}
+    replaces = {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
+    name = packs.new_name(max(packs.number_of(row.name) for row in olds))
+    written = packs.write(journals / name, sources, int(time.time() * 1000), replaces)
+    pack_of = {section: row.name for row, sections in olds.items() for section in sections}
     with index.writing():
-        _save_pack(old.with_name(name), index)
-        for section in written.sections:
-            index.connection.execute(
+        known = index.files()
+        if all(row.name in known for row in olds):
+            _save_pack(journals / name, index)
+            index.connection.executemany(
                 "UPDATE files SET name = ?, size = ?, offset = ?, mark = ? WHERE name = ?",
-                (
-                    encode(f"{name}/{section.name}"),
-                    section.length,
-                    section.offset,
-                    section.digest.encode(),
-                    encode(f"{row.name}/{section.name}"),
-                ),
+                [
+                    (
+                        encode(f"{name}/{section.name}"),
+                        section.length,
+                        section.offset,
+                        section.digest.encode(),
+                        encode(f"{pack_of[section.name]}/{section.name}"),
+                    )
+                    for section in written.sections
+                ],
             )
-        index.connection.execute("DELETE FROM files WHERE id = ?", (row.id,))
-    _delete_replaced(old, replaces[row.name])
+            index.connection.executemany("DELETE FROM files WHERE name = ?", [(encode(row.name),) for row in olds])
+    for old, mark in replaces.items():
+        _delete_replaced(journals / old, mark)
 
 
 def _save_pack(path: Path, index: Index) -> None:
@@ -283,11 +315,6 @@ def _unchanged(pack: Path, section: Section) -> Source:
         return (line for _, line in packs.lines(pack, section))
 
     return Source(section.name, section.header, section.written, body, section.last, section.removed, torn=section.torn)
-
-
-def _repacked(pack: Path, section: Section, removal: Removal) -> Source | None:
-    """A section without certain lines; ``None`` where it has none of them."""
-    return _filtered(_unchanged(pack, section), removal)
 
 
 def _filtered(source: Source, removal: Removal) -> Source | None:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, cast
 
 from autotrack.events import Entry
 from autotrack.journal import Line, Problem, decode
-from autotrack.stores.local import sql
+from autotrack.stores.local import migrations, sql
 from autotrack.stores.local.decoding import take_plain
 from autotrack.stores.local.sql import encode
 from autotrack.stores.local.tables import PACKED, SCHEMA, SCHEMA_VERSION
@@ -25,6 +25,10 @@ _DAMAGE_LENGTH: Final = 1000
 _PROBLEMS_PER_FILE: Final = 100
 _MOST: Final = 2**63
 _NO_MEANING: Final = (ValueError, TypeError, ArithmeticError, RecursionError)
+
+
+class NewerIndexError(Exception):
+    """An index that a newer autotrack made; this one leaves it alone."""
 
 
 class FileRow(NamedTuple):
@@ -49,6 +53,8 @@ class Index:
     ------
     sqlite3.Error
         When it cannot be opened or made.
+    NewerIndexError
+        When a newer autotrack made it.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -68,7 +74,7 @@ class Index:
             self.connection.execute(f"PRAGMA cache_size = -{_CACHE_KILOBYTES}")
             sql.register(self.connection)
             if self._version() != SCHEMA_VERSION:
-                self._rebuild()
+                self._bring_up_to_date()
         except BaseException:
             self.connection.close()
             raise
@@ -246,13 +252,19 @@ class Index:
         rows = self.connection.execute(query)
         return ['"' + str(row[0]).replace('"', '""') + '"' for row in rows]
 
-    def _rebuild(self) -> None:
+    def _bring_up_to_date(self) -> None:
         with self._transaction("BEGIN IMMEDIATE"):
-            if self._version() == SCHEMA_VERSION:
+            version = self._version()
+            if version == SCHEMA_VERSION:
                 return  # another process was faster
-            for table in self._tables():
-                self.connection.execute(f"DROP TABLE {table}")
-            for statement in SCHEMA.split(";"):
+            if version > SCHEMA_VERSION:
+                raise NewerIndexError(f"{self.path} has tables of version {version}")
+            statements = migrations.statements(version)
+            if statements is None:
+                for table in self._tables():
+                    self.connection.execute(f"DROP TABLE {table}")
+                statements = SCHEMA.split(";")
+            for statement in statements:
                 self.connection.execute(statement)
             self.connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

@@ -2,12 +2,14 @@
 
 The journals and artifacts are the truth. Every read first folds what the journals gained, live ones included, into the
 index, each file in one transaction together with how far it was read; so several readers may fold at once, and nothing
-is taken in twice. An index that is damaged, of another version, or whose journals were deleted or rewritten is made
-anew; where it cannot be written it is kept in memory. No absolute path stands in the folder: it can be moved.
+is taken in twice. An index that is damaged, of an earlier version, or whose journals were deleted or rewritten is made
+anew; one of a newer version is left alone, and another used beside it; one that cannot be written is kept in memory.
+No absolute path stands in the folder: it can be moved.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -23,13 +25,14 @@ from autotrack.errors import FilterError, RunNotFound, StoreError
 from autotrack.events import Entry
 from autotrack.hooks import before_read
 from autotrack.stores.artifacts import folder as artifact_files
-from autotrack.stores.base import ACTIVE_RUNS, Garbage, View
+from autotrack.stores.base import ACTIVE_RUNS, Finding, Garbage, View
 from autotrack.stores.filters import parse_filter, parse_orders
 from autotrack.stores.local import compaction, rows, sweeping
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.incoming import locked, make_folder, write
-from autotrack.stores.local.index import Index
+from autotrack.stores.local.index import Index, NewerIndexError
 from autotrack.stores.local.sql import NEWEST_FIRST, VIEWS, Bound, compile_filter, compile_order, encode
+from autotrack.stores.local.tables import SCHEMA_VERSION
 
 ARTIFACTS: Final = "artifacts"
 INDEX: Final = "runs.db"
@@ -37,6 +40,8 @@ _TOO_MUCH: Final = ("parser stack overflow", "expression tree is too large", "to
 
 _ATTEMPTS: Final = 10
 _TIDY_SECONDS: Final = 60
+
+_said: set[Path] = set()
 
 T = TypeVar("T")
 
@@ -71,6 +76,7 @@ class LocalStore:
         self._parents: Index | None = None
         self._in_memory = False
         self._tidy_again = 0.0
+        self._leaves: int | None = None
 
     @property
     def uri(self) -> str:
@@ -178,6 +184,29 @@ class LocalStore:
                 lambda index: sweeping.collect(self.folder, self.folder / ARTIFACTS, index, garbage), closed=False
             )
 
+    def check(self, *, repair: bool = False, tell: Callable[[str, int, int], None] | None = None) -> list[Finding]:
+        """See `Maintained.check`.
+
+        Parameters
+        ----------
+        tell : is told now and then what is being checked, how many of it are done, and of how many.
+        """
+        from autotrack.stores.local.checking import Check
+
+        check = Check(
+            self.folder,
+            self.folder / ARTIFACTS,
+            self.folder / INDEX,
+            repair=repair,
+            reset=self._reset,
+            apply=self.apply,
+            tell=tell,
+        )
+        try:
+            return check.run()
+        except (OSError, ValueError, sqlite3.Error) as error:
+            raise StoreError(f"cannot check {self.folder}: {error}") from error
+
     def close(self) -> None:
         """See `Store.close`."""
         self._leave_the_parent_its_own()
@@ -255,18 +284,35 @@ class LocalStore:
             self._process, self._lock, self._parents, self._index = os.getpid(), threading.RLock(), self._index, None
 
     def _open(self) -> Index:
-        path = None if self._in_memory or not (self.folder / journal.JOURNALS).is_dir() else self.folder / INDEX
+        path = None if self._in_memory or not (self.folder / journal.JOURNALS).is_dir() else self._path()
         if self._index is not None:
             if self._index.path == path and (path is None or _inode(path) == self._index.inode):
                 return self._index
             self._index.close()
             self._index = None
-        self._index = _opened(path)
+        try:
+            self._index = _opened(path)
+        except NewerIndexError as error:
+            self._leave_newer(error)
+            self._index = _opened(self._path())
         return self._index
+
+    def _path(self) -> Path:
+        return self.folder / (INDEX if self._leaves != _inode(self.folder / INDEX) else f"{INDEX}.{SCHEMA_VERSION}")
+
+    def _leave_newer(self, error: NewerIndexError) -> None:
+        """Go on with an index beside the one of a newer autotrack."""
+        if self.folder not in _said:
+            _said.add(self.folder)
+            message = (
+                "%s; this autotrack goes on with an index of its own, %s.%d. A newer autotrack would read the first."
+            )
+            logging.getLogger("autotrack").warning(message, error, INDEX, SCHEMA_VERSION)
+        self._leaves = _inode(self.folder / INDEX)
 
     def _reset(self) -> bool:
         """Delete the damaged index; whether that could be done, by this process or another."""
-        path = self.folder / INDEX
+        path = self._path()
         damaged = _inode(path) if self._index is None else self._index.inode
         if self._index is not None:
             self._index.close()
@@ -275,7 +321,7 @@ class LocalStore:
             with locked(self.folder):
                 if _inode(path) == damaged:
                     for suffix in ("-journal", "-wal", "-shm", ""):
-                        path.with_name(INDEX + suffix).unlink(missing_ok=True)
+                        path.with_name(path.name + suffix).unlink(missing_ok=True)
         except OSError:
             return False
         return True

@@ -18,7 +18,7 @@ from autotrack.stores.local import compaction
 from autotrack.stores.local.compaction import Removal
 from autotrack.stores.local.index import Index
 from autotrack.stores.local.sql import decode, encode
-from autotrack.stores.local.tables import HEADLESS, UNREADABLE
+from autotrack.stores.local.tables import HEADLESS, SCHEMA_VERSION, UNREADABLE
 
 RUN: Final = "run"
 ARTIFACTS_OF_NO_RUN: Final = "artifacts"
@@ -39,6 +39,11 @@ def find(folder: Path, artifacts: Path, index: Index, older_than: float) -> list
         *_partial(folder, artifacts, index),
         *_journals(folder, index),
     ]
+
+
+def loose(folder: Path, artifacts: Path, index: Index) -> list[Garbage]:
+    """Of that, the files of no run."""
+    return [*_orphans(artifacts, index), *_partial(folder, artifacts, index)]
 
 
 def collect(folder: Path, artifacts: Path, index: Index, garbage: Sequence[Garbage]) -> None:
@@ -114,6 +119,10 @@ def _partial(folder: Path, artifacts: Path, index: Index) -> Iterator[Garbage]:
         path = folder / JOURNALS / row.name
         if row.state == HEADLESS and _is_old(path) and not _is_locked(path):
             yield Garbage(PARTIAL_WRITE, path.relative_to(folder).as_posix(), row.size)
+
+    for path in folder.glob("runs.db.[0-9]*"):  # beside an index that was newer than the autotrack of then
+        if path.suffix.removeprefix(".").isdecimal() and int(path.suffix[1:]) < SCHEMA_VERSION and _is_old(path):
+            yield Garbage(PARTIAL_WRITE, path.relative_to(folder).as_posix(), _size(path))
 
 
 def _partial_below(folder: Path) -> Iterator[Path]:
