@@ -2,7 +2,7 @@
 
 A metric's, param's or tag's name is stored once, in ``keys``. Each of these tables stands in the order of runs, to tell
 what a run has, and has one index in the order of its values, to find and sort runs by them: of params the numbers and
-the other texts apart, of texts the first `TEXT_LENGTH` bytes (`text_start`).
+the other texts apart, of texts the first `TEXT_LENGTH` bytes (``start``).
 """
 
 from __future__ import annotations
@@ -24,13 +24,7 @@ PACKED: Final = 6
 """A journal in a pack; its name is the pack's and its own."""
 
 TEXT_LENGTH: Final = 64
-"""Bytes of a text by which an index sorts."""
-
-
-def text_start(column: str) -> str:
-    """What the index of texts has of a column."""
-    return f"substr(CAST({column} AS BLOB), 1, {TEXT_LENGTH})"
-
+"""Bytes in ``start``, the beginning of a text by which an index sorts."""
 
 SCHEMA: Final = """
 CREATE TABLE files (
@@ -54,13 +48,14 @@ CREATE INDEX runs_unfinished ON runs (status) WHERE status <> 'FINISHED';
 CREATE INDEX runs_deleted ON runs (deleted_time) WHERE deleted_time IS NOT NULL;
 CREATE TABLE keys (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 CREATE TABLE params (
-    run INTEGER, key INTEGER, value TEXT NOT NULL, number REAL, journal INTEGER NOT NULL, PRIMARY KEY (run, key)
-) WITHOUT ROWID;
+    run INTEGER, key INTEGER, value TEXT NOT NULL, number REAL, journal INTEGER NOT NULL,
+    start BLOB AS (coalesce(substr(CAST(value AS BLOB), 1, 64), x'')) VIRTUAL, PRIMARY KEY (run, key)) WITHOUT ROWID;
 CREATE INDEX params_number ON params (key, number, run) WHERE number IS NOT NULL;
-CREATE INDEX params_text ON params (key, substr(CAST(value AS BLOB), 1, 64), run) WHERE number IS NULL;
+CREATE INDEX params_text ON params (key, start, run, number) WHERE number IS NULL;
 CREATE TABLE tags (
-    run INTEGER, key INTEGER, value TEXT NOT NULL, journal INTEGER NOT NULL, PRIMARY KEY (run, key)) WITHOUT ROWID;
-CREATE INDEX tags_text ON tags (key, substr(CAST(value AS BLOB), 1, 64), run);
+    run INTEGER, key INTEGER, value TEXT NOT NULL, journal INTEGER NOT NULL,
+    start BLOB AS (coalesce(substr(CAST(value AS BLOB), 1, 64), x'')) VIRTUAL, PRIMARY KEY (run, key)) WITHOUT ROWID;
+CREATE INDEX tags_text ON tags (key, start, run);
 CREATE TABLE metrics (
     run INTEGER, key INTEGER, value REAL, step INTEGER NOT NULL, timestamp INTEGER NOT NULL, journal INTEGER NOT NULL,
     PRIMARY KEY (run, key)) WITHOUT ROWID;
