@@ -20,6 +20,9 @@ COMMANDS: Final = {
     "show": "autotrack.cli.show:show",
     "compare": "autotrack.cli.compare:compare",
     "plot": "autotrack.cli.plot:plot",
+    "copy": "autotrack.cli.moving:copy",
+    "import": "autotrack.cli.moving:import_",
+    "export": "autotrack.cli.moving:export",
 }
 """Name → ``module:command``, in the order in which ``--help`` lists them."""
 
