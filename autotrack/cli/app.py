@@ -27,6 +27,9 @@ COMMANDS: Final = {
     "sync": "autotrack.cli.sync:sync",
     "gc": "autotrack.cli.upkeep:gc",
     "fsck": "autotrack.cli.upkeep:fsck",
+    "copy": "autotrack.cli.moving:copy",
+    "import": "autotrack.cli.moving:import_",
+    "export": "autotrack.cli.moving:export",
 }
 """Name → ``module:command``, in the order in which ``--help`` lists them."""
 

@@ -132,7 +132,7 @@ class Copying:
         self._source = source
         self._target = target
         self._selection = selection
-        self._progress = progress
+        self.progress = progress
         self._ahead: set[str] = set()
         self._facts: dict[str, str] = {}
         self._waiting: list[_Waiting] = []
@@ -291,8 +291,8 @@ class Copying:
         raise StoreError(f"{self._target.uri} keeps later values ({what}): was a clock ahead when they were logged?")
 
     def _tell(self) -> None:
-        if self._progress is not None:
-            self._progress(self.result)
+        if self.progress is not None:
+            self.progress(self.result)
 
 
 def _sentence(error: Exception) -> str:

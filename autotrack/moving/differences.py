@@ -102,7 +102,7 @@ def difference(source: Known, target: Known | None, logged: Mapping[str, Artifac
     for key, history in source.points.items():
         told.points += _missing(history, points.get(key, ()))
     times = [run.start_time, run.end_time, *(point.timestamp for line in source.points.values() for point in line)]
-    told.latest = max(filter(_has_come, times), default=0) or 0
+    told.latest = max((moment for moment in times if moment is not None and _has_come(moment)), default=0)
     ended = run.status not in (RUNNING, BROKEN)
     if ended and (run.status, run.end_time, run.error) != (there.status, there.end_time, there.error):
         end = run.end_time if run.end_time is not None else run.start_time or 0
@@ -162,8 +162,8 @@ def stamp(milliseconds: int | None) -> str:
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime(known / 1000))
 
 
-def _has_come(milliseconds: int | None) -> bool:
-    return milliseconds is not None and 0 <= milliseconds <= time.time() * 1000
+def _has_come(milliseconds: int) -> bool:
+    return 0 <= milliseconds <= time.time() * 1000
 
 
 def _is_started(run: Run) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from test_agreement import EVENTS
 
@@ -554,7 +554,10 @@ def contents(store: Store, run: Run) -> dict[str, tuple[str, bytes]]:
 
 @pytest.mark.parametrize("uri", STORES)
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    phases=[Phase.generate],
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.tuples(st.lists(EVENTS, max_size=12), FILES), min_size=1, max_size=3))
 def test_whatever_happened_is_copied_there_and_back(
