@@ -33,7 +33,6 @@ from autotrack.events import (
     TagsSet,
 )
 from autotrack.models.folder import write_model
-from autotrack.stores.memory import MemoryStore
 from autotrack.stores.mlflow.rest.store import MlflowServerStore
 from autotrack.testing.samples import Journal, started
 
