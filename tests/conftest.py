@@ -39,6 +39,7 @@ def _clean(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     for name in list(os.environ):
         if name.startswith("AUTOTRACK_") and name != "AUTOTRACK_REQUIRE_SERVICES":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("AUTOTRACK_CACHE_DIR", str(tmp_path / ".cache"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOTRACK_SPOOL", str(tmp_path / "spool"))
     swallowed: list[tuple[str, Exception]] = []

@@ -516,14 +516,14 @@ def test_an_artifact_that_is_gone_is_told_from_one_that_never_was(folder: Path, 
     writer.append([started(A), started(B), ModelLogged(A, LoggedModel("model"))])
     store = LocalStore(folder)
     with pytest.raises(
-        ArtifactNotFound, match=r"'model' of run 'a+' was recorded, and is no longer on disk; .*there\.txt"
+        ArtifactNotFound, match=r"'model' of run 'a+' was recorded, and is no longer there; .*there\.txt"
     ):
         store.artifact_path(A, "model")
     with pytest.raises(
         ArtifactNotFound, match=r"'modle' of run 'a+' does not exist; looked in .*; its artifacts are there"
     ):
         store.artifact_path(A, "modle")
-    with pytest.raises(ArtifactNotFound, match="it has no artifacts on disk"):
+    with pytest.raises(ArtifactNotFound, match="it has no artifacts there"):
         store.artifact_path(B, "model")
 
 

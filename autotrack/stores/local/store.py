@@ -38,14 +38,7 @@ T = TypeVar("T")
 def open_uri(uri: str) -> LocalStore:
     """The store of a path or a ``file:`` URI."""
     if uri.lower().startswith("file:"):
-        from urllib.parse import unquote, urlsplit
-        from urllib.request import url2pathname
-
-        parts = urlsplit(uri)
-        if parts.netloc not in ("", "localhost", "."):
-            raise StoreError(f"{uri}: a file: URI cannot name another host ({parts.netloc}); write file:///path")
-        path = url2pathname(parts.path) if os.name == "nt" else unquote(parts.path, errors="surrogateescape")
-        return LocalStore(Path(path))
+        return LocalStore(artifact_files.path_of_uri(uri))
     return LocalStore(Path(uri))
 
 
