@@ -33,6 +33,7 @@ _SILENT_SECONDS: Final = 10.0
 """Whoever has little patience waits so long while nothing gets on though no failure is told: a store that hangs."""
 
 _LOOK_SECONDS: Final = 1.0
+_LABEL: Final = "sending runs to the store"
 _FASTEST, _SLOWEST = 0.002, 0.05
 _LONGEST_RESTART: Final = 60.0
 
@@ -70,7 +71,7 @@ class SpoolSink(FolderSink):
 
     def append(self, events: Sequence[Event]) -> None:
         super().append(events)
-        if events and time.monotonic() >= self._next_look:
+        if events and self._journal is not None and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _LOOK_SECONDS
             self._submit(self._look)
 
@@ -190,10 +191,10 @@ class SpoolSink(FolderSink):
         left = [target for target in targets if not self._spool.has_shipped(target.path, target.size)]
         if not left:
             return []
-        bar = Bar(f"sending to {self._info.store}", unit="events", few=1) if show_bar else None
+        bar = Bar(_LABEL, unit="events", few=1) if show_bar else None
         total = [_last_number(target) - self._spool.ack(target.path).number for target in left]
         if bar is not None:
-            bar.grow(sum(total), f"sending to {self._info.store}")
+            bar.grow(sum(total), _LABEL)
         began, asked, pause = time.monotonic(), spool.now(), _FASTEST
         looked, moved, before = -_LOOK_SECONDS, began, -1
         try:
