@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from test_agreement import EVENTS
+from agreement import EVENTS
 
 from autotrack.digests import of_bytes, of_file, of_folder
 from autotrack.entities import Artifact, Dataset, LoggedModel, Metric, Note, Run
