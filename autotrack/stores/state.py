@@ -90,8 +90,10 @@ class RunState:
                 self.tags.put_all(place, texts)
             case MetricsLogged(_, metrics):
                 for position, metric in enumerate(metrics):
-                    kept = Metric(metric.key, float(metric.value), clamp(metric.step), clamp(metric.timestamp))
-                    self.points.setdefault(metric.key, []).append(((kept.step, kept.timestamp, place, position), kept))
+                    step, timestamp = clamp(metric.step), clamp(metric.timestamp)
+                    if type(metric.value) is not float or step != metric.step or timestamp != metric.timestamp:
+                        metric = Metric(metric.key, float(metric.value), step, timestamp)
+                    self.points.setdefault(metric.key, []).append(((step, timestamp, place, position), metric))
             case DatasetLogged(_, dataset):
                 self.datasets.put((dataset.name, dataset.context), place, dataset)
             case ArtifactLogged(_, artifact):

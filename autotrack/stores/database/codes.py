@@ -19,6 +19,8 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
+from autotrack.stores.expressions import param_number
+
 HEAD: Final = 64
 """How many characters of a text stand in an index."""
 
@@ -88,6 +90,13 @@ def code(value: float) -> int | None:
         return None
     (bits,) = _INTEGER.unpack(_FLOAT.pack(value))
     return int(bits) if bits >= 0 else -(bits & 0x7FFFFFFFFFFFFFFF)
+
+
+def code_of_param(text: str) -> int:
+    """The code of the number that a param reads as, `TEXT` where it reads as none."""
+    number = param_number(text)
+    found = None if number is None else code(number)
+    return TEXT if found is None else found
 
 
 def shown(value: float) -> float | None:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from autotrack.entities import Run
 from autotrack.stores.database import tables
-from autotrack.stores.database.codes import TEXT
+from autotrack.stores.database.codes import TEXT, code_of_param
 from autotrack.stores.database.comparing import (
     Condition,
     compare_codes,
@@ -42,6 +42,8 @@ _TEXTS: Final = {
 }
 _TIMES: Final = {"start_time": RUNS.start_time, "end_time": RUNS.end_time}
 KEYED: Final = {"metric": tables.metrics, "param": tables.params, "tag": tables.tags}
+
+_NUMBER_STARTS: Final = frozenset("0123456789+-.iI \t\n\r\f\v%_")
 
 NEWEST_FIRST: Final = (RUNS.age.desc(), RUNS.start_journal.desc(), RUNS.start_number.desc(), RUNS.run_id.desc())
 MAX_VALUES: Final = 2000
@@ -192,11 +194,12 @@ class Conditions:
         return sa.select(*columns).where(*tests)
 
     def _keyed_tests(self, table: sa.Table, comparison: Comparison, generous: bool) -> list[Any]:
+        """What holds of a row of the run's, which is found by its run and key."""
         if table is tables.metrics:
             return [compare_codes(table.c.sort, comparison.operator, comparison.value)]
         if comparison.numeric:
             return [table.c.sort < TEXT, compare_codes(table.c.sort, comparison.operator, comparison.value)]
-        return [self._text(table.c.value, table.c.head, comparison, generous)]
+        return [self._text(table.c.value, None, comparison, generous)]
 
     def _text(self, column: Any, start: Any, comparison: Comparison, generous: bool) -> Condition:
         if "LIKE" not in comparison.operator:
@@ -216,8 +219,9 @@ class Conditions:
             return sa.and_(RUNS.start_number == 0, constant(holds))
         column: Any
         if name in _TEXTS:
-            column, start = _TEXTS[name]
-            test = None if comparison is None else self._text(column, start, comparison, generous)
+            # Without the head: no index is to lead away from the order in which runs are walked.
+            column, _ = _TEXTS[name]
+            test = None if comparison is None else self._text(column, None, comparison, generous)
         else:
             column = RUNS.duration if name == "duration" else _TIMES[name]
             compare = compare_codes if name == "duration" else compare_integers
@@ -235,18 +239,39 @@ class Conditions:
 
     def _driver(self, comparison: Comparison) -> Any | None:
         field = comparison.field
-        if field.entity in KEYED:
-            self._learn([field])
-            table = KEYED[field.entity]
-            tests = self._keyed_tests(table, comparison, True)
-            return sa.select(table.c.run.label("run")).where(
-                table.c.key == self._names.get(_key(field), _UNKNOWN), *tests
-            )
-        if field.entity != "attribute":
+        if field.entity == "attribute":
+            if field.key in ("experiment", "experiment_id"):
+                return sa.select(RUNS.id.label("run")).where(self._attribute(field.key, comparison, True))
+            column, start = _TEXTS.get(field.key, (None, None))
+            if start is None:
+                return None
+            return sa.select(RUNS.id.label("run")).where(self._text(column, start, comparison, True))
+        if field.entity not in KEYED:
             return None
-        if field.key in ("run_id", "run_name", "parent_run_id") or field.key in ("experiment", "experiment_id"):
-            return sa.select(RUNS.id.label("run")).where(self._attribute(field.key, comparison, True))
+        self._learn([field])
+        table = KEYED[field.entity]
+        tests: list[Any] = [table.c.key == self._names.get(_key(field), _UNKNOWN)]
+        if table is tables.metrics or comparison.numeric:
+            tests += self._keyed_tests(table, comparison, True)
+        else:
+            if table is tables.params:
+                codes = _codes(comparison)
+                if codes is None:
+                    return None
+                tests.append(table.c.sort.in_(codes))
+            tests.append(self._text(table.c.value, table.c.head, comparison, True))
+        return sa.select(table.c.run.label("run")).where(*tests)
+
+
+def _codes(comparison: Comparison) -> list[int] | None:
+    """The codes that params may have whose text a comparison names; ``None`` where there are too many."""
+    value = comparison.value
+    if "LIKE" in comparison.operator:
+        return [TEXT] if str(value)[:1] not in _NUMBER_STARTS else None
+    if comparison.operator not in ("=", "IN"):
         return None
+    texts = [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
+    return sorted({code_of_param(text) for text in texts})
 
 
 def text_of_param(table: Any) -> Any:

@@ -175,6 +175,8 @@ def _make_engine(address: Address) -> Engine:
         case "postgresql":
             arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "client_encoding": "utf8"}
             arguments |= {"keepalives": 1, "keepalives_idle": 30, "application_name": "autotrack"}
+            # Prepared statements do not survive a pooler between us and the server, and are planned for any value.
+            arguments["prepare_threshold"] = None
         case _:
             arguments = {
                 "connect_timeout": CONNECT_SECONDS,

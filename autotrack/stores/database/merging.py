@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -11,9 +11,8 @@ import sqlalchemy as sa
 from autotrack.entities import ACTIVE, BROKEN, DEFAULT_EXPERIMENT, RUNNING
 from autotrack.events import dataset_to_json
 from autotrack.stores.database import tables
-from autotrack.stores.database.codes import TEXT, code, digest, escape, head, shown
+from autotrack.stores.database.codes import code, code_of_param, digest, escape, head, shown
 from autotrack.stores.database.inserting import Row
-from autotrack.stores.expressions import param_number
 from autotrack.stores.state import Latest, Place, RunState, State, clamp
 
 NOT_STARTED: Final = -(2**63)
@@ -28,16 +27,27 @@ class Numbers(NamedTuple):
 
 
 class Rows:
-    """New rows by their keys, with what decides whether they replace those there are."""
+    """New rows of a table.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    known : the runs or processes that may have rows already; the rows of others are only added.
+    """
+
+    def __init__(self, known: Container[int]) -> None:
+        self.known: Final = known
+        self.added: list[Row] = []
         self.rows: dict[Row, Row] = {}
         self.ranks: dict[Row, Any] = {}
 
-    def add(self, key: Row, rank: Any, row: Row) -> None:
-        """Take one in."""
-        self.rows[key] = row
-        self.ranks[key] = rank
+    def take(self, row: Row, rank: Any) -> None:
+        """Take one in: ``rank`` decides whether it replaces the one there is with the same first two columns."""
+        if row[0] in self.known:
+            key = row[:2]
+            self.rows[key] = row
+            self.ranks[key] = rank
+        else:
+            self.added.append(row)
 
 
 def experiment(run: RunState) -> str:
@@ -111,36 +121,41 @@ def _is_later(place: Place, row: Mapping[str, Any], kind: str) -> bool:
     return not number or tuple(place) >= (row[f"{kind}_journal"], number)
 
 
-def rows_of_runs(state: State, ids: Mapping[str, int], numbers: Numbers) -> Iterator[tuple[sa.Table, Rows | list[Row]]]:
-    """What runs have, table by table: `Rows` where some may be there already, else a list."""
-    params, tags, metrics, points = Rows(), Rows(), Rows(), list[Row]()
+def rows_of_runs(
+    state: State, ids: Mapping[str, int], numbers: Numbers, known: Container[int]
+) -> Iterator[tuple[sa.Table, Rows]]:
+    """What runs have, table by table; ``known`` are the runs that were there before."""
+    params, tags, metrics, points = (Rows(known) for _ in range(4))
+    names, journals = numbers
     for run_id, run in state.runs.items():
         number = ids[run_id]
-        _texts(params, number, run.params, numbers, _param)
-        _texts(tags, number, run.tags, numbers, _tag)
+        for key, (place, text) in run.params.items():
+            params.take((number, names[key], *_param(text), journals[place.journal_id]), place.journal_id)
+        for key, (place, text) in run.tags.items():
+            stored = escape(text)
+            tags.take((number, names[key], stored, head(stored), journals[place.journal_id]), place.journal_id)
         for key, found in run.points.items():
-            name = numbers.names[key]
+            name = names[key]
             greatest = found[0] if len(found) == 1 else max(found, key=_place)
             for point in found:
                 (step, timestamp, place, position), metric = point
-                journal, sort, value = numbers.journals[place.journal_id], code(metric.value), shown(metric.value)
-                points.append((number, name, step, timestamp, journal, place.number, position, value, sort))
+                journal, sort, value = journals[place.journal_id], code(metric.value), shown(metric.value)
+                points.added.append((number, name, step, timestamp, journal, place.number, position, value, sort))
                 if point is greatest:
                     row = (number, name, value, sort, step, timestamp, journal)
-                    metrics.add((number, name), (step, timestamp, place.journal_id), row)
-    points.sort()
+                    metrics.take(row, (step, timestamp, place.journal_id))
     yield tables.params, params
     yield tables.tags, tags
     yield tables.metrics, metrics
     yield tables.points, points
     for table, attribute, columns in _HASHED:
-        rows = Rows()
+        rows = Rows(known)
         for run_id, run in state.runs.items():
             latest: Latest = getattr(run, attribute)
             for key, (place, value) in latest.items():
                 hashed = digest(*key) if isinstance(key, tuple) else digest(key)
-                row = (ids[run_id], hashed, *columns(value), numbers.journals[place.journal_id], place.number)
-                rows.add((ids[run_id], hashed), place.journal_id, row)
+                row = (ids[run_id], hashed, *columns(value), journals[place.journal_id], place.number)
+                rows.take(row, place.journal_id)
         yield table, rows
 
 
@@ -148,21 +163,9 @@ def _place(point: tuple[Any, Any]) -> Any:
     return point[0]
 
 
-def _texts(rows: Rows, run: int, latest: Latest, numbers: Numbers, columns: Any) -> None:
-    names, journals = numbers
-    for key, (place, value) in latest.items():
-        name = names[key]
-        rows.add((run, name), place.journal_id, (run, name, *columns(value), journals[place.journal_id]))
-
-
 def _param(value: str) -> Row:
-    text, number = escape(value), param_number(value)
-    return text, head(text), TEXT if number is None else code(number)
-
-
-def _tag(value: str) -> Row:
     text = escape(value)
-    return text, head(text)
+    return text, head(text), code_of_param(value)
 
 
 def _dataset(data: Any) -> Row:

@@ -9,6 +9,7 @@ without that field come last, by a second walk.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isqrt
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -23,8 +24,8 @@ from autotrack.stores.database.rows import Reader
 from autotrack.stores.expressions import And, Expression, Field, Order
 from autotrack.stores.matching import matches
 
-FEW: Final = 10_000
-"""How many runs are looked up and sorted rather than walked."""
+FEW: Final = 20_000
+"""Never are more runs looked up and sorted rather than walked."""
 
 LONGEST_WALK: Final = 10_000
 """Above this limit runs are not walked but sorted."""
@@ -97,7 +98,7 @@ class _Search:
         if limit is None or limit > LONGEST_WALK:
             query = self._all()
             return self._fetch(query if limit is None else query.limit(min(limit, 2**63 - 1)))
-        few = self._few_runs()
+        few = self._few_runs(limit)
         if few is not None:
             return self._fetch(self._all().where(RUNS.id.in_(few)).limit(limit))
         found: list[int] = []
@@ -117,13 +118,18 @@ class _Search:
     def _terms(self, orders: Sequence[Order]) -> list[Any]:
         return [term.ordered(order.descending) for order in orders for term in self._conditions.terms(order)]
 
-    def _few_runs(self) -> Any | None:
-        """The part of the filter that names the fewest runs, where these are few."""
+    def _few_runs(self, limit: int) -> Any | None:
+        """The part of the filter that names the fewest runs, where these are few.
+
+        Looking up M runs costs some M; walking N runs until ``limit`` are found, some N / M * limit. They are few
+        where the first is less.
+        """
         if self._looked:
             return self._few
         self._looked = True
+        runs = self._connection.execute(sa.select(sa.func.max(RUNS.id))).scalar() or 0
         parts = [driver for part in self._parts[:50] if (driver := self._conditions.driver(part)) is not None]
-        least = FEW + 1
+        least = min(FEW, max(limit, isqrt(int(runs) * limit // 2))) + 1
         for driver in [*self._drivers, *parts][:_COUNTS]:
             counted = sa.select(sa.func.count()).select_from(sa.select(driver.subquery()).limit(least).subquery())
             count = int(self._connection.execute(counted).scalar_one())

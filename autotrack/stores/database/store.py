@@ -14,7 +14,7 @@ from autotrack.errors import RunNotFound
 from autotrack.events import Entry
 from autotrack.stores.artifacts import open_artifacts
 from autotrack.stores.artifacts.base import ArtifactStorage
-from autotrack.stores.base import ACTIVE_RUNS, View
+from autotrack.stores.base import ACTIVE_RUNS, Finding, Garbage, View
 from autotrack.stores.database import tables
 from autotrack.stores.database.address import Address, with_artifacts
 from autotrack.stores.database.chunks import DatabaseArtifacts
@@ -25,6 +25,7 @@ from autotrack.stores.database.engine import Database
 from autotrack.stores.database.names import Names
 from autotrack.stores.database.rows import Reader
 from autotrack.stores.database.searching import search
+from autotrack.stores.database.upkeep import Upkeep
 from autotrack.stores.database.writing import Writer
 from autotrack.stores.filters import parse_filter, parse_orders
 
@@ -54,6 +55,7 @@ class DatabaseStore:
             self._artifacts = DatabaseArtifacts(self._database)
         else:
             self._artifacts = open_artifacts(address.artifacts)
+        self._upkeep = Upkeep(self._database, self._reader, self._artifacts)
 
     @property
     def uri(self) -> str:
@@ -131,6 +133,18 @@ class DatabaseStore:
     def problems(self) -> list[str]:
         """Nothing: what cannot be read raises."""
         return []
+
+    def garbage(self, older_than: float = 0.0) -> list[Garbage]:
+        """See `Maintained.garbage`."""
+        return self._upkeep.garbage(older_than)
+
+    def collect(self, garbage: Sequence[Garbage]) -> None:
+        """See `Maintained.collect`."""
+        self._upkeep.collect(garbage)
+
+    def check(self, *, repair: bool = False) -> list[Finding]:
+        """See `Maintained.check`."""
+        return self._upkeep.check(repair=repair)
 
     def close(self) -> None:
         """See `Store.close`."""

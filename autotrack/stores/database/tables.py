@@ -27,8 +27,8 @@ class Text(sa.types.TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """The type that holds it."""
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(sa.Text(collation="C"))
-        return dialect.type_descriptor(mysql.LONGTEXT() if dialect.name == "mysql" else sa.Text())
+            return sa.Text(collation="C")
+        return mysql.LONGTEXT() if dialect.name == "mysql" else sa.Text()
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Write it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -154,14 +154,14 @@ class Writer:
             connection.execute(
                 sa.select(names.id).where(names.id.in_(chunk)).order_by(names.id).with_for_update()
             ).all()
-        new = merging.Rows()
+        new = merging.Rows(processes)
         for process, facts in batch.state.facts.items():
             number = batch.names[process]
             for key, (place, fact) in facts.items():
                 text = escape(fact) if isinstance(fact, str) else None
                 row = (number, batch.names[key], json.dumps(fact), text, batch.journals[place.journal_id])
-                new.add((number, batch.names[key]), place.journal_id, row)
-        self._replace(connection, tables.facts, new, processes)
+                new.take(row, place.journal_id)
+        self._replace(connection, tables.facts, new)
 
     def _write_runs(self, connection: Connection, batch: _Batch) -> None:
         hashes = digests(batch.state.runs)
@@ -195,34 +195,25 @@ class Writer:
             names = [name for name in changed[0] if name != "this"]
             change = sa.update(tables.runs).where(_RUNS.id == sa.bindparam("this"))
             connection.execute(change.values({name: sa.bindparam(name) for name in names}), changed)
-        known = [ids[run_id] for run_id in existing]
+        known = {ids[run_id] for run_id in existing}
         numbers = merging.Numbers(batch.names, batch.journals)
-        for table, rows in merging.rows_of_runs(batch.state, ids, numbers):
-            if isinstance(rows, merging.Rows):
-                self._replace(connection, table, rows, known)
-            else:
-                insert(connection, table, rows)
+        for table, rows in merging.rows_of_runs(batch.state, ids, numbers, known):
+            self._replace(connection, table, rows)
 
-    def _replace(self, connection: Connection, table: sa.Table, new: merging.Rows, known: Collection[int]) -> None:
-        """Write rows in the place of those that are not later; only ``known`` runs or processes have any."""
-        those = set(known)
-        touched = [key for key in new.rows if key[0] in those]
+    def _replace(self, connection: Connection, table: sa.Table, new: merging.Rows) -> None:
+        """Write rows in the place of those that are not later."""
         stale: list[Row] = []
-        for key, rank in _present(connection, table, touched):
+        for key, rank in _present(connection, table, new.rows):
             if key in new.rows:
                 if new.ranks[key] >= rank:
                     stale.append(key)
                 else:
                     del new.rows[key]
         delete(connection, table, stale)
-        insert(connection, table, sorted(new.rows.values(), key=_by_key))
+        insert(connection, table, sorted([*new.added, *new.rows.values()]))
 
 
-def _by_key(row: Row) -> Row:
-    return row[:2]
-
-
-def _present(connection: Connection, table: sa.Table, keys: Sequence[Row]) -> Iterable[tuple[Row, Any]]:
+def _present(connection: Connection, table: sa.Table, keys: Collection[Row]) -> Iterable[tuple[Row, Any]]:
     """The rows there are of these keys, and more of the same runs; each with what decides whether it stays."""
     if not keys:
         return

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import emptied, shared_mariadb_uri, shared_postgres_uri
 
 from autotrack.stores import open_store
 from autotrack.stores.base import Store
 from autotrack.testing import StoreContract
+
+__all__ = ["shared_mariadb_uri", "shared_postgres_uri"]
 
 
 class DatabaseContract(StoreContract):
@@ -20,7 +23,7 @@ class DatabaseContract(StoreContract):
     @pytest.fixture
     def store(self, store_uri: str) -> Iterator[Store]:
         self.store_uri = store_uri
-        self.opened = [open_store(store_uri)]
+        self.opened: list[Store] = [emptied(store_uri)]
         yield self.opened[0]
         for store in self.opened:
             store.close()
@@ -39,14 +42,14 @@ class TestSQLite(DatabaseContract):
 
 class TestPostgreSQL(DatabaseContract):
     @pytest.fixture
-    def store_uri(self, postgres_uri: str) -> str:
-        return postgres_uri
+    def store_uri(self, shared_postgres_uri: str) -> str:
+        return shared_postgres_uri
 
 
 class TestMariaDB(DatabaseContract):
     @pytest.fixture
-    def store_uri(self, mariadb_uri: str) -> str:
-        return mariadb_uri
+    def store_uri(self, shared_mariadb_uri: str) -> str:
+        return shared_mariadb_uri
 
 
 class TestSQLiteWithArtifactsInAFolder(DatabaseContract):
