@@ -20,15 +20,17 @@ ENTRY_POINTS: Final = "autotrack.stores"
 _BUILT_IN: Final = {
     "file": "autotrack.stores.local:open_uri",
     "memory": "autotrack.stores.memory:open_uri",
+    **dict.fromkeys(("sqlite", "postgresql", "postgres", "mysql", "mariadb"), "autotrack.stores.database:open_uri"),
 }
 
 
 def open_store(uri: str | os.PathLike[str]) -> Store:
     """Open the store that a URI or path names.
 
-    ``memory:`` and ``file:`` are built in; a path is a folder. Other packages add schemes by an entry point of the
-    group ``autotrack.stores``, named like the scheme, that loads to a callable taking the URI. For
-    ``scheme+driver:…`` the whole word is looked up first, then the word before the ``+``.
+    A path is a folder, and so is a ``file:`` URI; ``sqlite:``, ``postgresql:``, ``mysql:`` and ``mariadb:`` are
+    databases, ``memory:`` lasts as long as the process. Other packages add schemes by an entry point of the group
+    ``autotrack.stores``, named like the scheme, that loads to a callable taking the URI. For ``scheme+driver:…`` the
+    whole word is looked up first, then the word before the ``+``.
 
     Raises
     ------
