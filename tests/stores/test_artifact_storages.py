@@ -9,14 +9,35 @@ from pathlib import Path
 
 import pytest
 
-from autotrack.errors import StoreError
+from autotrack.entities import Artifact
+from autotrack.errors import ArtifactNotFound, StoreError
 from autotrack.stores.artifacts import open_artifacts
 from autotrack.stores.artifacts.base import ArtifactStorage
 from autotrack.stores.artifacts.folder import FolderArtifacts
 from autotrack.testing import ArtifactStorageContract
+from autotrack.testing.storages import ODD_RUNS
 
 
-class TestFolder(ArtifactStorageContract):
+class KeepsEmptyFolders(ArtifactStorageContract):
+    """What these storages do beyond the contract."""
+
+    def test_an_empty_folder_is_there(self, storage: ArtifactStorage, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        storage.put("a", "d/empty", tmp_path / "empty")
+        assert storage.listing("a", "d", []) == [Artifact("d/empty", is_dir=True)]
+        assert list(self.reopen(storage).fetch("a", "d/empty", []).iterdir()) == []
+
+    @pytest.mark.parametrize("run_id", ODD_RUNS)
+    def test_no_place_is_named_after_an_odd_id(self, storage: ArtifactStorage, tmp_path: Path, run_id: str) -> None:
+        (tmp_path / "f").write_text("x")
+        for source in (tmp_path / "f", tmp_path):
+            with pytest.raises(StoreError):
+                storage.put(run_id, "x", source)
+        with pytest.raises(ArtifactNotFound):
+            storage.fetch(run_id, "x", [])
+
+
+class TestFolder(KeepsEmptyFolders):
     @pytest.fixture
     def storage(self, tmp_path: Path) -> ArtifactStorage:
         return open_artifacts(tmp_path / "artifacts")
@@ -26,7 +47,7 @@ class TestFolder(ArtifactStorageContract):
         return open_artifacts(storage.uri)
 
 
-class TestS3(ArtifactStorageContract):
+class TestS3(KeepsEmptyFolders):
     @pytest.fixture
     def storage(self, s3_uri: str) -> Iterator[ArtifactStorage]:
         storage = open_artifacts(s3_uri + "/some prefix/ä")
