@@ -12,8 +12,9 @@ import pytest
 from autotrack.entities import Artifact
 from autotrack.errors import ArtifactNotFound, StoreError
 from autotrack.stores.artifacts import open_artifacts
-from autotrack.stores.artifacts.base import ArtifactStorage
+from autotrack.stores.artifacts.base import ArtifactStorage, Swept
 from autotrack.stores.artifacts.folder import FolderArtifacts
+from autotrack.stores.base import Garbage
 from autotrack.testing import ArtifactStorageContract
 from autotrack.testing.storages import ODD_RUNS
 
@@ -98,3 +99,29 @@ def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(StoreError, match=r"pip install 'autotrack\[cloud\]'"):
         open_artifacts("s3://bucket")
+
+
+def test_what_a_killed_writer_left_in_a_folder_is_garbage(tmp_path: Path) -> None:
+    program = (
+        "import os, shutil, sys; from pathlib import Path; from autotrack.stores.artifacts import open_artifacts\n"
+        "real, shutil.copyfile = shutil.copyfile, lambda *args, **kw: (real(*args, **kw), os._exit(9))\n"
+        "open_artifacts('files').put('run', 'd/' + sys.argv[1], Path(sys.argv[1]))"
+    )
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "f").write_text("x")
+    storage = open_artifacts("files")
+    assert isinstance(storage, Swept)
+    storage.put("run", "d/kept", tmp_path / "file")
+    for name in ("file", "folder"):
+        # A file and a folder are copied by different functions.
+        code = program if name == "file" else program.replace("shutil.copyfile", "shutil.copytree")
+        assert subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path).returncode == 9
+    assert [a.path for a in storage.listing("run", "d", [])] == ["d/kept"]
+    assert storage.garbage() == []
+    garbage = storage.garbage(0)
+    found = [(item.kind, item.run_id, Path(item.place).name.partition(".tmp-")[0]) for item in garbage]
+    assert found == [("partial", "run", "file"), ("partial", "run", "folder")]
+    storage.collect([*garbage, Garbage("partial", str(tmp_path / "files" / "run" / "d" / "kept"))])
+    assert storage.garbage(0) == []
+    assert [a.path for a in storage.listing("run", "d", [])] == ["d/kept"]
