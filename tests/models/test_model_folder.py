@@ -33,6 +33,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeRegressor
 
+from autotrack.digests import of_folder
 from autotrack.entities import LoggedModel
 from autotrack.errors import ModelError
 from autotrack.models import infer_signature, load_model, read_mlmodel, write_model
@@ -128,7 +129,11 @@ def test_what_the_folder_says(classifier: LogisticRegression, iris: Any, write: 
     files = {path.name: path.stat().st_size for path in folder.iterdir()}
     assert files.keys() == {"MLmodel", "model.pkl", "requirements.txt", "python_env.yaml", "conda.yaml"}
     assert model == LoggedModel(
-        "nested/model", "sklearn.linear_model._logistic.LogisticRegression", "cloudpickle", sum(files.values())
+        "nested/model",
+        "sklearn.linear_model._logistic.LogisticRegression",
+        "cloudpickle",
+        sum(files.values()),
+        digest=of_folder(folder),
     )
     data = yaml.safe_load((folder / "MLmodel").read_text())
     python = ".".join(map(str, sys.version_info[:3]))

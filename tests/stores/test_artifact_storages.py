@@ -9,14 +9,36 @@ from pathlib import Path
 
 import pytest
 
-from autotrack.errors import StoreError
+from autotrack.entities import Artifact
+from autotrack.errors import ArtifactNotFound, StoreError
 from autotrack.stores.artifacts import open_artifacts
-from autotrack.stores.artifacts.base import ArtifactStorage
+from autotrack.stores.artifacts.base import ArtifactStorage, Swept
 from autotrack.stores.artifacts.folder import FolderArtifacts
+from autotrack.stores.base import Garbage
 from autotrack.testing import ArtifactStorageContract
+from autotrack.testing.storages import ODD_RUNS
 
 
-class TestFolder(ArtifactStorageContract):
+class KeepsEmptyFolders(ArtifactStorageContract):
+    """What these storages do beyond the contract."""
+
+    def test_an_empty_folder_is_there(self, storage: ArtifactStorage, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        storage.put("a", "d/empty", tmp_path / "empty")
+        assert storage.listing("a", "d", []) == [Artifact("d/empty", is_dir=True)]
+        assert list(self.reopen(storage).fetch("a", "d/empty", []).iterdir()) == []
+
+    @pytest.mark.parametrize("run_id", ODD_RUNS)
+    def test_no_place_is_named_after_an_odd_id(self, storage: ArtifactStorage, tmp_path: Path, run_id: str) -> None:
+        (tmp_path / "f").write_text("x")
+        for source in (tmp_path / "f", tmp_path):
+            with pytest.raises(StoreError):
+                storage.put(run_id, "x", source)
+        with pytest.raises(ArtifactNotFound):
+            storage.fetch(run_id, "x", [])
+
+
+class TestFolder(KeepsEmptyFolders):
     @pytest.fixture
     def storage(self, tmp_path: Path) -> ArtifactStorage:
         return open_artifacts(tmp_path / "artifacts")
@@ -26,7 +48,7 @@ class TestFolder(ArtifactStorageContract):
         return open_artifacts(storage.uri)
 
 
-class TestS3(ArtifactStorageContract):
+class TestS3(KeepsEmptyFolders):
     @pytest.fixture
     def storage(self, s3_uri: str) -> Iterator[ArtifactStorage]:
         storage = open_artifacts(s3_uri + "/some prefix/ä")
@@ -77,3 +99,29 @@ def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(StoreError, match=r"pip install 'autotrack\[cloud\]'"):
         open_artifacts("s3://bucket")
+
+
+def test_what_a_killed_writer_left_in_a_folder_is_garbage(tmp_path: Path) -> None:
+    program = (
+        "import os, shutil, sys; from pathlib import Path; from autotrack.stores.artifacts import open_artifacts\n"
+        "real, shutil.copyfile = shutil.copyfile, lambda *args, **kw: (real(*args, **kw), os._exit(9))\n"
+        "open_artifacts('files').put('run', 'd/' + sys.argv[1], Path(sys.argv[1]))"
+    )
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "f").write_text("x")
+    storage = open_artifacts("files")
+    assert isinstance(storage, Swept)
+    storage.put("run", "d/kept", tmp_path / "file")
+    for name in ("file", "folder"):
+        # A file and a folder are copied by different functions.
+        code = program if name == "file" else program.replace("shutil.copyfile", "shutil.copytree")
+        assert subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path).returncode == 9
+    assert [a.path for a in storage.listing("run", "d", [])] == ["d/kept"]
+    assert storage.garbage() == []
+    garbage = storage.garbage(0)
+    found = [(item.kind, item.run_id, Path(item.place).name.partition(".tmp-")[0]) for item in garbage]
+    assert found == [("partial", "run", "file"), ("partial", "run", "folder")]
+    storage.collect([*garbage, Garbage("partial", str(tmp_path / "files" / "run" / "d" / "kept"))])
+    assert storage.garbage(0) == []
+    assert [a.path for a in storage.listing("run", "d", [])] == ["d/kept"]

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from autotrack.digests import of_bytes, of_file, of_folder
 from autotrack.entities import Artifact, LoggedModel
 from autotrack.errors import ArtifactNotFound, StoreError
+from autotrack.stores.artifacts.base import Swept
 from autotrack.stores.artifacts.object_layout import key_of, manifest_key, path_of
 from autotrack.stores.artifacts.object_store import ObjectArtifacts
 from autotrack.testing.storages import files_of, tree, written
@@ -122,6 +123,7 @@ def test_an_upload_of_a_folder_that_is_killed_shows_nothing_and_goes_on(
     for path in ("", "model", "model/small0"):
         with pytest.raises(ArtifactNotFound):
             storage.fetch("run", path, [])
+    assert isinstance(storage, Swept)
     assert {item.kind for item in storage.garbage(0)} == {"partial"}
     assert storage.garbage() == [], "it might still be under way"
     storage.put("run", "model", folder)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from autotrack.entities import Artifact, LoggedModel
+from autotrack.stores.base import Garbage
 
 
 @runtime_checkable
@@ -59,4 +60,23 @@ class ArtifactStorage(Protocol):
 
     def close(self) -> None:
         """Let go of connections and of what was fetched."""
+        ...
+
+
+@runtime_checkable
+class Swept(Protocol):
+    """A storage in which killed writers leave what nobody sees; beside `ArtifactStorage`, not every one needs it."""
+
+    def garbage(self, older_than: float = ...) -> list[Garbage]:
+        """What `collect` would remove: of writes that broke off ``older_than`` seconds ago or longer."""
+        ...
+
+    def collect(self, garbage: Sequence[Garbage]) -> None:
+        """Remove these for good.
+
+        Raises
+        ------
+        StoreError
+            When one cannot be removed.
+        """
         ...

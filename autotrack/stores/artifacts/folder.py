@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from autotrack import digests
 from autotrack.entities import Artifact, LoggedModel
 from autotrack.errors import ArtifactNotFound, StoreError
+from autotrack.stores.base import Garbage
 
 PARTIAL: Final = re.compile(r"\.tmp-[0-9a-f]{8}$")
 """The end of the name of what is being written, or of what a killed writer left; no reader sees it."""
@@ -21,7 +23,7 @@ _SHOWN: Final = 10
 
 
 class FolderArtifacts:
-    """Artifacts as ``FOLDER/<run id>/<path>``; see `autotrack.stores.artifacts.base.ArtifactStorage`.
+    """Artifacts as ``FOLDER/<run id>/<path>``; see `autotrack.stores.artifacts.base.ArtifactStorage` and `Swept`.
 
     Parameters
     ----------
@@ -84,6 +86,39 @@ class FolderArtifacts:
             return
         except OSError as error:
             raise StoreError(f"the artifacts in {folder} cannot be removed: {error}") from error
+
+    def garbage(self, older_than: float = 86400.0) -> list[Garbage]:
+        """What killed writers left, ``older_than`` seconds ago or longer."""
+        found = []
+        latest = time.time() - older_than
+        for place, folders, names in os.walk(self.folder):
+            for name in [name for name in (*folders, *names) if PARTIAL.search(name)]:
+                path = Path(place, name)
+                try:
+                    status = path.lstat()
+                except OSError:
+                    continue
+                if status.st_mtime <= latest:
+                    run_id = path.relative_to(self.folder).parts[0]
+                    size = None if name in folders else status.st_size
+                    found.append(Garbage("partial", str(path), size, run_id))
+            folders[:] = [name for name in folders if not PARTIAL.search(name)]
+        return sorted(found, key=lambda item: item.place)
+
+    def collect(self, garbage: Sequence[Garbage]) -> None:
+        """Remove what `garbage` found; nothing else is removed, whatever stands there.
+
+        Raises
+        ------
+        StoreError
+            When one cannot be removed.
+        """
+        known = {item.place for item in self.garbage(0)}
+        for item in garbage:
+            if item.place in known:
+                _remove(Path(item.place))
+                if os.path.lexists(item.place):
+                    raise StoreError(f"{item.place} cannot be removed")
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -40,7 +40,7 @@ DAY: Final = 86400.0
 
 
 class ObjectArtifacts:
-    """Artifacts in a bucket; see `autotrack.stores.artifacts.base.ArtifactStorage`.
+    """Artifacts in a bucket; see `autotrack.stores.artifacts.base.ArtifactStorage` and `Swept`.
 
     Parameters
     ----------
