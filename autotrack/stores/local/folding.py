@@ -166,7 +166,9 @@ def _fold_file(path: Path, row: FileRow | None, index: Index, deadline: float) -
             return True
         if row is not None and row.state == UNREADABLE:
             raise _Rewritten
-        return _fold_parts(path, size, header, chain([part], parts), index, deadline)
+        # The header is no progress: a line of 100 MB behind it that is not finished would be read again and again.
+        begin = row.offset if row is not None and row.offset else part.offset if not part.lines else 0
+        return _fold_parts(path, size, header, begin, chain([part], parts), index, deadline)
     except FileNotFoundError:
         if path.is_symlink():
             _unreadable(path, -1, f"{path.name}: cannot be read (a link that leads nowhere)", row, index)
@@ -212,17 +214,19 @@ def _fold_section(path: Path, section: packs.Section, index: Index) -> None:
         index.settle(file, DEAD, section.written)
 
 
-def _fold_parts(path: Path, size: int, header: Header, parts: Iterator[Part], index: Index, deadline: float) -> bool:
+def _fold_parts(
+    path: Path, size: int, header: Header, begin: int, parts: Iterator[Part], index: Index, deadline: float
+) -> bool:
     file = index.save_file(path.name, -2, 0, b"", LIVE)
-    journal_id, offset, state, is_whole = clean(header.journal), 0, LIVE, False
+    journal_id, offset, state, is_whole = clean(header.journal), begin, LIVE, False
     while True:
         for part in parts:
             problems = part.problems + index.fold_lines(file, journal_id, path, part.lines)
             if problems:
                 index.add_problems(file, problems)
-            offset = part.offset
-            if time.monotonic() >= deadline:
-                # At the last part as well: then the next one, which is empty, is the end.
+            is_further, offset = part.offset > begin, part.offset
+            # A part that brings nothing, such as an unfinished line of 100 MB, is the end, however long it took.
+            if is_further and time.monotonic() >= deadline:
                 index.save_file(path.name, -2, offset, _mark(path, offset), LIVE)
                 return False
         if is_whole:
