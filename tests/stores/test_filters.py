@@ -437,6 +437,6 @@ def _ids(runs: list[Run]) -> list[str]:
 
 
 def test_lark_is_imported_only_when_a_filter_is_read() -> None:
-    program = "import sys; from autotrack.stores import open_store; open_store("/no/such/folder").search_runs(); "
+    program = "import sys; from autotrack.stores import open_store; open_store('/no/such/folder').search_runs(); "
     program += "sys.exit('lark' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -16,6 +16,9 @@ from autotrack.stores.local.tables import APPLIED, DEAD, HEADLESS, LIVE, UNREADA
 
 _MARK_LENGTH: Final = 64
 _TRANSACTION_SECONDS: Final = 0.5
+_LONG_TRANSACTION_SECONDS: Final = 3.0
+_MUCH: Final = 20_000_000
+"""Bytes of journals; so many are folded in longer transactions, because each writes the same pages again."""
 
 
 class _Rewritten(Exception):
@@ -42,8 +45,12 @@ def _fold(folder: Path, index: Index, start_over: bool) -> None:
     rows = index.files()
     todo = [name for name in sorted(sizes) if start_over or _has_news(journals / name, rows.get(name), sizes[name])]
     if not todo and not start_over and not _lost(journals, rows, sizes):
+        if index.lacks_value_indexes():
+            index.make_value_indexes()
         return
     todo.reverse()
+    is_much = sum(sizes[name] for name in todo) > _MUCH
+    seconds = _LONG_TRANSACTION_SECONDS if is_much else _TRANSACTION_SECONDS
     while True:
         with index.writing():
             rows = index.files()
@@ -52,13 +59,19 @@ def _fold(folder: Path, index: Index, start_over: bool) -> None:
                 start_over, rows = False, {}
                 todo = sorted(sizes, reverse=True)
             # Many journals share a transaction, because each costs a sync; but none is so long that others starve.
-            deadline = time.monotonic() + _TRANSACTION_SECONDS
-            while todo and time.monotonic() < deadline:
+            deadline = time.monotonic() + seconds
+            if is_much and not rows:
+                index.drop_value_indexes()
+            while todo:
                 name = todo.pop()
                 if not _fold_file(journals / name, rows.get(name), index, deadline):
                     todo.append(name)
+                if time.monotonic() >= deadline:
+                    break
         if not todo:
-            return
+            break
+    if index.lacks_value_indexes():
+        index.make_value_indexes()
 
 
 def _sizes(journals: Path) -> dict[str, int]:
@@ -130,14 +143,13 @@ def _fold_parts(path: Path, size: int, header: Header, parts: Iterator[Part], in
     journal_id, offset, state, is_whole = clean(header.journal), 0, LIVE, False
     while True:
         for part in parts:
+            if offset and time.monotonic() >= deadline:
+                index.save_file(path.name, -2, offset, _mark(path, offset), LIVE)
+                return False
             problems = part.problems + index.fold_lines(file, journal_id, path, part.lines)
             if problems:
                 index.add_problems(file, problems)
             offset = part.offset
-            if time.monotonic() >= deadline:
-                # At the last part as well: then the next one, which is empty, is the end.
-                index.save_file(path.name, -2, offset, _mark(path, offset), LIVE)
-                return False
         if is_whole:
             break
         state = _state(path, header)
