@@ -115,8 +115,8 @@ from autotrack.events import LifecycleSet
 from autotrack.stores.local import LocalStore, compaction
 from autotrack.testing.samples import Journal
 from autotrack.errors import StoreError
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "tmpfs", folder], check=True)
-compaction.ENOUGH, enough = 10_000, compaction.ENOUGH
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=True)
+compaction.ENOUGH, enough = 10_000, 50
 many(folder, enough + 10)
 store = LocalStore(folder)
 store.apply(Journal().entries(LifecycleSet(f"{3:032x}", "deleted", 1)))
@@ -125,7 +125,7 @@ compaction.ENOUGH = enough
 with open(folder / "filler", "wb", buffering=0) as file:
     try:
         while True:
-            file.write(b"x" * 512)
+            file.write(b"x" * 4096)
     except OSError:
         pass
 before = files(folder)

@@ -31,7 +31,8 @@ from autotrack.stores.local import compaction, rows, sweeping
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.incoming import locked, make_folder, write
 from autotrack.stores.local.index import Index, NewerIndexError
-from autotrack.stores.local.sql import NEWEST_FIRST, VIEWS, Bound, compile_filter, compile_order, encode
+from autotrack.stores.local.planning import search
+from autotrack.stores.local.sql import VIEWS, Bound, encode
 from autotrack.stores.local.tables import SCHEMA_VERSION
 
 ARTIFACTS: Final = "artifacts"
@@ -122,14 +123,14 @@ class LocalStore:
         view: View = ACTIVE_RUNS,
     ) -> list[Run]:
         """See `Store.search_runs`."""
-        condition, bound = compile_filter(parse_filter(filter))
-        condition = f"{VIEWS[view]} AND {condition}"
-        order, order_bound = compile_order(parse_orders(order_by))
-        if experiment is not None:
-            condition, bound = f"runs.experiment = ? AND {condition}", [encode(experiment), *bound]
-        at_most = -1 if limit is None else max(0, min(limit, 2**63 - 1))
+        expression, orders = parse_filter(filter), parse_orders(order_by)
+
+        def query(index: Index) -> list[Run]:
+            keys = search(index.connection, expression, orders, limit, experiment=experiment, view=view)
+            return rows.runs(index.connection, keys)
+
         try:
-            return self._search(condition, [*bound, *order_bound], order, at_most)
+            return self._with_index(query)
         except StoreError as error:
             if any(reason in str(error.__cause__).lower() for reason in _TOO_MUCH):
                 message = f"the filter is too large for this SQLite ({error.__cause__}): {filter!r:.200}"
@@ -218,8 +219,8 @@ class LocalStore:
                 self._index.close()
                 self._index = None
 
-    def _search(self, condition: str, bound: list[Bound], order: str = NEWEST_FIRST, limit: int = -1) -> list[Run]:
-        return self._with_index(lambda index: rows.search(index.connection, condition, bound, order, limit))
+    def _search(self, condition: str, bound: list[Bound]) -> list[Run]:
+        return self._with_index(lambda index: rows.search(index.connection, condition, bound))
 
     def _logged(self, run_id: str) -> list[Artifact]:
         return self._with_index(lambda index: rows.logged_artifacts(index.connection, self._key(index, run_id)))

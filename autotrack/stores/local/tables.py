@@ -2,7 +2,7 @@
 
 A metric's, param's or tag's name is stored once, in ``keys``. Each of these tables stands in the order of runs, to tell
 what a run has, and has one index in the order of its values, to find and sort runs by them: of params the numbers and
-the other texts apart, of texts the first `TEXT_LENGTH` bytes (`text_start`).
+the other texts apart, of texts the first `TEXT_LENGTH` bytes (``start``).
 """
 
 from __future__ import annotations
@@ -24,13 +24,7 @@ PACKED: Final = 6
 """A journal in a pack; its name is the pack's and its own."""
 
 TEXT_LENGTH: Final = 64
-"""Bytes of a text by which an index sorts."""
-
-
-def text_start(column: str) -> str:
-    """What the index of texts has of a column."""
-    return f"substr(CAST({column} AS BLOB), 1, {TEXT_LENGTH})"
-
+"""Bytes in ``start``, the beginning of a text by which an index sorts."""
 
 SCHEMA: Final = """
 CREATE TABLE files (
@@ -54,25 +48,20 @@ CREATE INDEX runs_unfinished ON runs (status) WHERE status <> 'FINISHED';
 CREATE INDEX runs_deleted ON runs (deleted_time) WHERE deleted_time IS NOT NULL;
 CREATE TABLE keys (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 CREATE TABLE params (
-    run INTEGER, key INTEGER, value TEXT NOT NULL, number REAL, journal INTEGER NOT NULL, PRIMARY KEY (run, key)
-) WITHOUT ROWID;
-CREATE INDEX params_number ON params (key, number, run) WHERE number IS NOT NULL;
-CREATE INDEX params_text ON params (key, substr(CAST(value AS BLOB), 1, 64), run) WHERE number IS NULL;
+    run INTEGER, key INTEGER, value TEXT NOT NULL, number REAL, journal INTEGER NOT NULL,
+    start BLOB AS (coalesce(substr(CAST(value AS BLOB), 1, 64), x'')) VIRTUAL, PRIMARY KEY (run, key)) WITHOUT ROWID;
 CREATE TABLE tags (
-    run INTEGER, key INTEGER, value TEXT NOT NULL, journal INTEGER NOT NULL, PRIMARY KEY (run, key)) WITHOUT ROWID;
-CREATE INDEX tags_text ON tags (key, substr(CAST(value AS BLOB), 1, 64), run);
+    run INTEGER, key INTEGER, value TEXT NOT NULL, journal INTEGER NOT NULL,
+    start BLOB AS (coalesce(substr(CAST(value AS BLOB), 1, 64), x'')) VIRTUAL, PRIMARY KEY (run, key)) WITHOUT ROWID;
 CREATE TABLE metrics (
     run INTEGER, key INTEGER, value REAL, step INTEGER NOT NULL, timestamp INTEGER NOT NULL, journal INTEGER NOT NULL,
     PRIMARY KEY (run, key)) WITHOUT ROWID;
-CREATE INDEX metrics_value ON metrics (key, value, run);
 CREATE TABLE points (
     run INTEGER, key INTEGER, step INTEGER, timestamp INTEGER, journal INTEGER, number INTEGER, position INTEGER,
     value REAL, PRIMARY KEY (run, key, step, timestamp, journal, number, position)) WITHOUT ROWID;
 CREATE TABLE datasets (
     run INTEGER, name TEXT, context TEXT, digest TEXT NOT NULL, body TEXT NOT NULL, journal INTEGER NOT NULL,
     number INTEGER NOT NULL, PRIMARY KEY (run, name, context)) WITHOUT ROWID;
-CREATE INDEX datasets_name ON datasets (name);
-CREATE INDEX datasets_digest ON datasets (digest);
 CREATE TABLE artifacts (
     run INTEGER, path TEXT, size INTEGER, digest TEXT NOT NULL, journal INTEGER NOT NULL, PRIMARY KEY (run, path)
 ) WITHOUT ROWID;
@@ -90,3 +79,13 @@ CREATE TABLE facts (
 ) WITHOUT ROWID;
 CREATE TABLE problems (id INTEGER PRIMARY KEY, file INTEGER NOT NULL, message TEXT NOT NULL);
 """
+
+VALUE_INDEXES: Final = {
+    "params_number": "params (key, number, run) WHERE number IS NOT NULL",
+    "params_text": "params (key, start, run, number) WHERE number IS NULL",
+    "tags_text": "tags (key, start, run)",
+    "metrics_value": "metrics (key, value, run)",
+    "datasets_name": "datasets (name)",
+    "datasets_digest": "datasets (digest)",
+}
+"""Indexes that only searches need, with what they are on: they may be lacking while many journals are folded."""
