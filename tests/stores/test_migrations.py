@@ -11,7 +11,7 @@ from test_compaction import many, state
 
 from autotrack.events import LifecycleSet
 from autotrack.stores.local import LocalStore, migrations
-from autotrack.stores.local.tables import SCHEMA, SCHEMA_VERSION
+from autotrack.stores.local.tables import SCHEMA, SCHEMA_VERSION, VALUE_INDEXES
 from autotrack.testing.samples import Journal
 
 VERSION_3 = """
@@ -71,6 +71,8 @@ def tables(path: Path | None) -> dict[str, list[object]]:
     connection = sqlite3.connect(":memory:" if path is None else path)
     if path is None:
         connection.executescript(SCHEMA)
+        for name, place in VALUE_INDEXES.items():
+            connection.execute(f"CREATE INDEX {name} ON {place}")
     query = "SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite%'"
     found: dict[str, list[object]] = {}
     for name, kind in connection.execute(query).fetchall():

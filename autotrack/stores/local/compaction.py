@@ -39,6 +39,8 @@ SMALL: Final = 4 << 20
 """A reader leaves larger journals as they are, in bytes."""
 PACK_SIZE: Final = 32 << 20
 """A pack is closed once it is that large, in bytes."""
+_TORN: Final = 1 << 16
+"""A journal whose unfinished last line is longer stays as it is, in bytes: packs keep that line twice."""
 FOREIGN_SECONDS: Final = 86_400
 """How long the journal of another machine has to be at rest: locks may not reach from there to here."""
 
@@ -94,6 +96,7 @@ def candidates(folder: Path, index: Index, limit: int | None = None) -> list[Fil
     """The journals that can be packed: wholly folded, of processes that are dead for sure; with a limit, small ones."""
     journals = folder / JOURNALS
     found = (row for row in sorted(index.files().values()) if row.state in (DEAD, APPLIED))
+    found = (row for row in found if row.size - row.offset <= _TORN)
     small = (row for row in found if limit is None or row.size <= SMALL)
     return list(islice((row for row in small if _is_at_rest(journals / row.name, row)), limit))
 

@@ -7,7 +7,6 @@ step, which takes half the time; whatever looks different in any way goes throug
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -15,11 +14,10 @@ from autotrack.entities import DEFAULT_EXPERIMENT
 from autotrack.events import RunEnded, RunStarted
 from autotrack.stores.expressions import param_number
 from autotrack.stores.local.sql import encode
-from autotrack.stores.local.writing import Batch, JournalPlace
+from autotrack.stores.local.writing import Batch, JournalPlace, dumps
 
 _MAX: Final = 2**62
 _DATASET: Final = frozenset(("name", "context", "kind", "digest", "shape", "columns", "target"))
-_dumps: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 Plain = Callable[[Batch, int, JournalPlace, int, dict[str, Any]], bool]
 
@@ -84,7 +82,7 @@ def _dataset(batch: Batch, file: int, place: JournalPlace, number: int, data: di
         return False
     if not all(type(column) is dict for column in columns):
         return False
-    body = _dumps(dataset)
+    body = dumps(dataset)
     name, context, digest, _ = map(encode, texts)
     batch.rows["datasets"].append((batch.run(data["run_id"]), name, context, digest, body, number, place.key))
     return True

@@ -16,6 +16,9 @@ from autotrack.stores.local.tables import APPLIED, DEAD, HEADLESS, LIVE, PACK, P
 
 _MARK_LENGTH: Final = 64
 _TRANSACTION_SECONDS: Final = 0.5
+_LONG_TRANSACTION_SECONDS: Final = 3.0
+_MUCH: Final = 20_000_000
+"""Bytes of journals; so many are folded in longer transactions, because each writes the same pages again."""
 _ATTEMPTS: Final = 5
 
 
@@ -53,13 +56,18 @@ def _fold(folder: Path, index: Index, start_over: bool) -> bool:
     names = sorted(sizes, key=packs.order)
     todo = [name for name in names if start_over or _has_news(journals / name, rows.get(name), sizes[name])]
     if not todo and not start_over and not _missing(journals, rows, sizes):
+        if index.lacks_value_indexes():
+            index.make_value_indexes()
         return True
     todo.reverse()
     done = True
+    is_much = sum(sizes[name] for name in todo) > _MUCH
+    seconds = _LONG_TRANSACTION_SECONDS if is_much else _TRANSACTION_SECONDS
     while True:
         with index.writing():
             rows = index.files()
-            while todo and packs.is_pack(todo[-1]) and not start_over:
+            missing = not start_over and _missing(journals, rows, sizes)
+            while missing and todo and packs.is_pack(todo[-1]):  # they may hold what is missing
                 name = todo.pop()
                 try:
                     fold_pack(journals / name, rows.get(name), index)
@@ -70,8 +78,10 @@ def _fold(folder: Path, index: Index, start_over: bool) -> bool:
                 start_over, rows = False, {}
                 todo = names[::-1]
             # Many journals share a transaction, because each costs a sync; but none is so long that others starve.
-            deadline = time.monotonic() + _TRANSACTION_SECONDS
-            while todo and time.monotonic() < deadline:
+            deadline = time.monotonic() + seconds
+            if is_much and not rows:
+                index.drop_value_indexes()
+            while todo:
                 name = todo.pop()
                 try:
                     if packs.is_pack(name):
@@ -80,8 +90,13 @@ def _fold(folder: Path, index: Index, start_over: bool) -> bool:
                         todo.append(name)
                 except _VanishedError:
                     done = False
+                if time.monotonic() >= deadline:
+                    break
         if not todo:
-            return done
+            break
+    if index.lacks_value_indexes():
+        index.make_value_indexes()
+    return done
 
 
 def _sizes(journals: Path) -> dict[str, int]:
@@ -217,14 +232,13 @@ def _fold_parts(path: Path, size: int, header: Header, parts: Iterator[Part], in
     journal_id, offset, state, is_whole = clean(header.journal), 0, LIVE, False
     while True:
         for part in parts:
+            if offset and time.monotonic() >= deadline:
+                index.save_file(path.name, -2, offset, _mark(path, offset), LIVE)
+                return False
             problems = part.problems + index.fold_lines(file, journal_id, path, part.lines)
             if problems:
                 index.add_problems(file, problems)
             offset = part.offset
-            if time.monotonic() >= deadline:
-                # At the last part as well: then the next one, which is empty, is the end.
-                index.save_file(path.name, -2, offset, _mark(path, offset), LIVE)
-                return False
         if is_whole:
             break
         state = _state(path, header)

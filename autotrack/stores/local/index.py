@@ -16,11 +16,11 @@ from autotrack.journal import Line, Problem, decode
 from autotrack.stores.local import migrations, sql
 from autotrack.stores.local.decoding import take_plain
 from autotrack.stores.local.sql import encode
-from autotrack.stores.local.tables import PACKED, SCHEMA, SCHEMA_VERSION
+from autotrack.stores.local.tables import PACKED, SCHEMA, SCHEMA_VERSION, VALUE_INDEXES
 from autotrack.stores.local.writing import Batch
 
 BUSY_SECONDS: Final = 60
-_CACHE_KILOBYTES: Final = 64_000
+_CACHE_KILOBYTES: Final = 128_000
 _DAMAGE_LENGTH: Final = 1000
 _PROBLEMS_PER_FILE: Final = 100
 _MOST: Final = 2**63
@@ -106,6 +106,26 @@ class Index:
         for table in self._tables():
             self.connection.execute(f"DELETE FROM {table}")
         self._batch = Batch(self.connection)
+
+    def drop_value_indexes(self) -> None:
+        """Leave out what only searches need, until `make_value_indexes`: sorted at once it is made much sooner."""
+        for name in VALUE_INDEXES:
+            self.connection.execute(f"DROP INDEX IF EXISTS {name}")
+
+    def lacks_value_indexes(self) -> bool:
+        """Whether an index that searches need is not there, because some process was folding, or was killed then."""
+        places = ", ".join("?" * len(VALUE_INDEXES))
+        query = f"SELECT count(*) FROM sqlite_master WHERE type = 'index' AND name IN ({places})"
+        (there,) = self.connection.execute(query, tuple(VALUE_INDEXES)).fetchone()
+        return int(there) < len(VALUE_INDEXES)
+
+    def make_value_indexes(self) -> None:
+        """Make the indexes that are lacking."""
+        self.connection.execute("PRAGMA temp_store = FILE")  # what is sorted may be larger than memory
+        for name, place in VALUE_INDEXES.items():
+            with self._transaction("BEGIN IMMEDIATE"):
+                self.connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {place}")
+        self.connection.execute("PRAGMA temp_store = MEMORY")
 
     def last_number(self, journal_id: str) -> int:
         """The number of the last entry folded of a journal; 0 for none."""
@@ -264,6 +284,7 @@ class Index:
                 for table in self._tables():
                     self.connection.execute(f"DROP TABLE {table}")
                 statements = SCHEMA.split(";")
+                statements += [f"CREATE INDEX {name} ON {place}" for name, place in VALUE_INDEXES.items()]
             for statement in statements:
                 self.connection.execute(statement)
             self.connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

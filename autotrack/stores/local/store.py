@@ -260,8 +260,8 @@ class LocalStore:
         self._tidy_again = time.monotonic() + _TIDY_SECONDS
         try:
             compaction.compact(self.folder, index)
-        except OSError:  # no room or no right to write: the store can be read as it is
-            pass
+        except (OSError, ValueError, sqlite3.OperationalError):  # no room, no right to write, or a pack that is damaged
+            pass  # the store can be read as it is
 
     def _attempt(self, use: Callable[[Index], T]) -> T:
         """Use the index; where SQLite fails, again on a new file, and at last in memory."""

@@ -50,24 +50,18 @@ CREATE TABLE keys (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 CREATE TABLE params (
     run INTEGER, key INTEGER, value TEXT NOT NULL, number REAL, journal INTEGER NOT NULL,
     start BLOB AS (coalesce(substr(CAST(value AS BLOB), 1, 64), x'')) VIRTUAL, PRIMARY KEY (run, key)) WITHOUT ROWID;
-CREATE INDEX params_number ON params (key, number, run) WHERE number IS NOT NULL;
-CREATE INDEX params_text ON params (key, start, run, number) WHERE number IS NULL;
 CREATE TABLE tags (
     run INTEGER, key INTEGER, value TEXT NOT NULL, journal INTEGER NOT NULL,
     start BLOB AS (coalesce(substr(CAST(value AS BLOB), 1, 64), x'')) VIRTUAL, PRIMARY KEY (run, key)) WITHOUT ROWID;
-CREATE INDEX tags_text ON tags (key, start, run);
 CREATE TABLE metrics (
     run INTEGER, key INTEGER, value REAL, step INTEGER NOT NULL, timestamp INTEGER NOT NULL, journal INTEGER NOT NULL,
     PRIMARY KEY (run, key)) WITHOUT ROWID;
-CREATE INDEX metrics_value ON metrics (key, value, run);
 CREATE TABLE points (
     run INTEGER, key INTEGER, step INTEGER, timestamp INTEGER, journal INTEGER, number INTEGER, position INTEGER,
     value REAL, PRIMARY KEY (run, key, step, timestamp, journal, number, position)) WITHOUT ROWID;
 CREATE TABLE datasets (
     run INTEGER, name TEXT, context TEXT, digest TEXT NOT NULL, body TEXT NOT NULL, journal INTEGER NOT NULL,
     number INTEGER NOT NULL, PRIMARY KEY (run, name, context)) WITHOUT ROWID;
-CREATE INDEX datasets_name ON datasets (name);
-CREATE INDEX datasets_digest ON datasets (digest);
 CREATE TABLE artifacts (
     run INTEGER, path TEXT, size INTEGER, digest TEXT NOT NULL, journal INTEGER NOT NULL, PRIMARY KEY (run, path)
 ) WITHOUT ROWID;
@@ -85,3 +79,13 @@ CREATE TABLE facts (
 ) WITHOUT ROWID;
 CREATE TABLE problems (id INTEGER PRIMARY KEY, file INTEGER NOT NULL, message TEXT NOT NULL);
 """
+
+VALUE_INDEXES: Final = {
+    "params_number": "params (key, number, run) WHERE number IS NOT NULL",
+    "params_text": "params (key, start, run, number) WHERE number IS NULL",
+    "tags_text": "tags (key, start, run)",
+    "metrics_value": "metrics (key, value, run)",
+    "datasets_name": "datasets (name)",
+    "datasets_digest": "datasets (digest)",
+}
+"""Indexes that only searches need, with what they are on: they may be lacking while many journals are folded."""

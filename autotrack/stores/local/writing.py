@@ -32,6 +32,8 @@ from autotrack.stores.local.sql import Bound, encode
 from autotrack.stores.local.tables import DEAD
 from autotrack.stores.state import clamp
 
+dumps: Final = json.JSONEncoder(separators=(",", ":")).encode
+
 _ROWS: Final = 20_000
 """So many rows are kept at the most before they are written."""
 
@@ -252,7 +254,7 @@ class Batch:
                 for position, point in enumerate(points):
                     self.point(place, number, point, position)
             case DatasetLogged(run_id, data):
-                body = json.dumps(dataset_to_json(data))
+                body = dumps(dataset_to_json(data))
                 name, context, digest = encode(data.name), encode(data.context), encode(data.digest)
                 rows["datasets"].append((self.run(run_id), name, context, digest, body, number, journal))
             case ArtifactLogged(run_id, artifact):
