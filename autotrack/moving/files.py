@@ -54,6 +54,11 @@ def carry(source: Store, known: Known, target: Store, there: Known | None, put: 
         elif not (like_it and model.digest and _digest_of(there, model.path) == model.digest):
             has_it = partial(_has_model, model, target if like_it else None, known.run.run_id)
             _carry(source, known.run.run_id, model.path, carried, has_it, put)
+            for path in inside:
+                # It was logged as a file before its folder was as a model: what is logged of it goes with its content.
+                if path in there.files and there.files[path].digest:
+                    has_it = partial(_has_file, replace(known.files[path], digest=""), there.files[path], carried)
+                    _carry(source, known.run.run_id, path, carried, has_it, put)
     for path, artifact in known.files.items():
         other = there.files.get(path)
         if any(path.startswith(model.path + "/") for model in folders):
