@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         SettingsError,
         StoreError,
     )
-    from autotrack.query import RunView, experiments, get_run, load_model, search_runs
+    from autotrack.query import RunView, delete_runs, experiments, get_run, load_model, restore_runs, search_runs
     from autotrack.settings import set_store, use_store
     from autotrack.stores import open_store
     from autotrack.tracking import (
@@ -65,7 +65,7 @@ _HOMES = {
         "SettingsError",
         "StoreError",
     ),
-    "query": ("RunView", "experiments", "get_run", "load_model", "search_runs"),
+    "query": ("RunView", "delete_runs", "experiments", "get_run", "load_model", "restore_runs", "search_runs"),
     "settings": ("set_store", "use_store"),
     "stores": ("open_store",),
     "tracking": (
@@ -106,6 +106,7 @@ __all__ = [
     "StoreError",
     "active_run",
     "autolog",
+    "delete_runs",
     "disabled",
     "end_run",
     "experiments",
@@ -123,6 +124,7 @@ __all__ = [
     "log_params",
     "log_text",
     "open_store",
+    "restore_runs",
     "search_runs",
     "set_store",
     "set_tag",

@@ -19,7 +19,7 @@ from autotrack.capture.process_end import ProcessEnd
 from autotrack.capture.recorder import Session
 from autotrack.capture.sinks import FolderSink, Sink, StoreSink
 from autotrack.capture.trace import on_warning
-from autotrack.errors import SettingsError, StoreError
+from autotrack.errors import SettingsError
 from autotrack.hooks import before_read
 from autotrack.integrations import KNOWN
 
@@ -98,7 +98,7 @@ def session() -> Session:
         if _session is None:
             _session = Session(open_sink)
             _session.watch_end = open_runs_watch
-            before_read.append(_session.flush)
+            before_read.append(_session.before_read)
             atexit.register(_at_exit)
             if hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=_after_fork)
@@ -106,16 +106,16 @@ def session() -> Session:
 
 
 def flush(timeout: float | None = None) -> bool:
-    """Wait until everything seen so far is recorded.
+    """Wait until everything seen so far is recorded, and in its store.
 
     Parameters
     ----------
-    timeout : seconds to wait at the most; ``None`` for as long as it takes.
+    timeout : seconds to wait at the most; ``None`` for as long as it takes, unless a store cannot be reached.
 
     Returns
     -------
     bool
-        False when the time was not enough.
+        False when the time was not enough, or a store could not be reached: what is left goes there later.
     """
     return _session.flush(timeout) if _session is not None else True
 
@@ -137,7 +137,11 @@ def open_sink(uri: str) -> Sink:
     if scheme == "file":
         uri = uri.removeprefix("file://").removeprefix("file:")
     elif scheme:
-        raise StoreError(f"store {uri!r} cannot be written to: give a folder, such as './runs', or 'memory:'")
+        from autotrack.capture.spooling import SpoolSink
+        from autotrack.stores import check_known
+
+        check_known(uri)
+        return SpoolSink(uri, lambda task: session().worker.submit(task))
     return FolderSink(Path(uri).expanduser())
 
 
@@ -232,4 +236,4 @@ def _at_exit() -> None:
             run.end(status, reason)
     _end.unwatch()
     with guard.shield("finish recording at exit"):
-        _session.close()
+        _session.at_exit()

@@ -50,3 +50,17 @@ def of_digests(files: dict[str, str]) -> str:
     for name in sorted(files):
         whole.update(f"{name}\0{files[name]}\n".encode("utf-8", "surrogatepass"))
     return PREFIX + whole.hexdigest()
+
+
+def mismatch(run_id: str, path: str, logged: str, found: str) -> str:
+    """What is said of an artifact that is not what was logged."""
+    return (
+        f"artifact {path!r} of run {run_id!r} is not what was logged: its digest is {found}, the logged one {logged}; "
+        "it was changed or damaged since"
+    )
+
+
+def is_digest(digest: str) -> bool:
+    """Whether this is a digest of these, which can be verified."""
+    hexadecimal = digest.removeprefix(PREFIX)
+    return digest != hexadecimal and len(hexadecimal) == 64 and set(hexadecimal) <= set("0123456789abcdef")

@@ -8,6 +8,14 @@ lose the last seconds.
 The writer holds an ``flock`` on its file for as long as it lives. Where locks are unreliable the header's identity
 (host, process id, start of the process, boot id) is second evidence. Without ``fcntl`` (Windows) only the identity
 counts.
+
+Every line ends with a checksum of what stands before it (``"c"``, CRC-32 in hexadecimal), and the header says so
+(``"sums"``): a line in which one byte changed is named, and never taken for another value. A line without one, as the
+first version wrote it, is read too; `autotrack fsck` names it where the header promises one. Where only the header is
+damaged the file's name tells the journal.
+
+A pack (``…pack.jsonl``, format 2) holds the journals of many dead processes one after another. Its first line tells a
+reader that knows no packs which format it is; a header line in the middle begins the next journal.
 """
 
 from __future__ import annotations
@@ -15,15 +23,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from autotrack.events import FORMAT_VERSION, Entry, Event, from_json, to_json
+from autotrack.owners import Identity, own_identity, owner_lives
 
 try:
     import fcntl
@@ -32,36 +40,52 @@ except ImportError:  # pragma: no cover - not on this platform
 
 JOURNALS: Final = "journals"
 SUFFIX: Final = ".jsonl"
+PACK_SUFFIX: Final = ".pack" + SUFFIX
+PACK_VERSION: Final = 2
+"""Format of a file that holds several journals."""
 
+PART_SIZE: Final = 1 << 20
+"""How many bytes of a journal are read at a time, about."""
+
+NOBODY: Final = 0
+"""Process id of the owner of what no process writes to: entries that were applied, and packs."""
+UNKNOWN: Final = -1
+"""Process id of an owner that cannot be read."""
+
+_JOURNAL_ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}-[0-9a-f]{12}")
+_SUM: Final = b',"c":"'
+_SUM_LENGTH: Final = 16
+_NUMBER: Final = re.compile(rb'(?m)^\{"n":\s*(\d+)')
+_PIECE: Final = 4096
 _RUN_ID: Final = re.compile(rb'"run_id":\s*"([0-9a-f]{32})"')
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """What tells one process from every other: ``started`` and ``boot`` are opaque, empty where unknown."""
-
-    host: str
-    pid: int
-    started: str
-    boot: str
-
-
-@dataclass(frozen=True, slots=True)
 class Header:
-    """The first line of a journal. ``created`` in milliseconds since the epoch."""
+    """The first line of a journal. ``created`` in milliseconds since the epoch.
+
+    ``has_sums`` tells that every line has a checksum. ``is_damaged`` tells that it is not what stands in the file, but
+    what its name tells of it.
+    """
 
     journal: str
     version: int
     created: int
     owner: Identity
+    has_sums: bool = False
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something in a journal that could not be read; ``run_id`` where the line still names its run."""
+    """Something in a journal that could not be read.
+
+    ``run_id`` where the line still names its run; ``span`` where the line stands in the file (bytes, from and to).
+    """
 
     message: str
     run_id: str | None = None
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +103,16 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
-def new_journal_id() -> str:
-    """An id for a journal: it begins with the time (UTC), so that later journals have greater ids.
+def new_journal_id(at: float | None = None) -> str:
+    """An id for a journal: it begins with the time (UTC, to the microsecond), so that later journals have greater ids.
 
-    Of the 12 digits behind the seconds the first five are microseconds, the others random.
+    Parameters
+    ----------
+    at : seconds since the epoch; now when left out.
     """
-    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
-    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}-{microseconds:05x}{os.urandom(4).hex()[:7]}"
+    seconds, fraction = divmod(time.time() if at is None else at, 1)
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
+    return f"{stamp}-{int(fraction * 16**5):05x}{os.urandom(4).hex()[:7]}"
 
 
 class JournalWriter:
@@ -116,7 +143,7 @@ class JournalWriter:
                     pass
             header = Header(self.journal_id, FORMAT_VERSION, int(time.time() * 1000), own_identity())
             self._size = 0
-            self._write(_dumps(asdict(header)).encode() + b"\n")
+            self._write(header_line(header))
         except BaseException:
             os.close(self._fd)
             raise
@@ -133,9 +160,9 @@ class JournalWriter:
         lines = []
         for event in events:
             number += 1
-            lines.append(_dumps({"n": number, **to_json(event)}))
+            lines.append(event_line(number, event))
         if lines:
-            self._write(("\n".join(lines) + "\n").encode("utf-8", "surrogatepass"))
+            self._write(b"".join(lines))
             self._number = number
 
     def is_in_place(self) -> bool:
@@ -170,6 +197,63 @@ def journal_paths(folder: Path) -> list[Path]:
     return [journals / name for name in sorted(names)]
 
 
+def event_line(number: int, event: Event) -> bytes:
+    """The line of an event.
+
+    Raises
+    ------
+    ValueError
+        For a value that JSON does not have.
+    """
+    return with_sum({"n": number, **to_json(event)})
+
+
+def header_line(header: Header) -> bytes:
+    """The line that begins a journal whose lines have checksums."""
+    owner = asdict(header.owner)
+    return with_sum(
+        {"journal": header.journal, "version": header.version, "created": header.created, "owner": owner, "sums": 1}
+    )
+
+
+def with_sum(data: Mapping[str, Any]) -> bytes:
+    """A mapping that is not empty as a line of JSON with its checksum."""
+    body = _dumps(data)[:-1].encode()
+    return b'%b,"c":"%08x"}\n' % (body, zlib.crc32(body))
+
+
+def load_line(line: bytes, *, has_sum: bool = False) -> dict[str, Any]:
+    """What a line says.
+
+    Parameters
+    ----------
+    has_sum : whether it has to have a checksum; one that it has is verified in any case.
+
+    Raises
+    ------
+    ValueError
+        When it is no JSON object, or its checksum is wrong or missing.
+    """
+    line = line.removesuffix(b"\n")
+    mark = len(line) - _SUM_LENGTH
+    if line[mark : mark + len(_SUM)] == _SUM:
+        if b"%08x" % zlib.crc32(line[:mark]) != line[mark + len(_SUM) : -2]:
+            raise ValueError("its checksum is wrong")
+    elif has_sum:
+        raise ValueError("it has no checksum")
+    text = line.decode("utf-8", "surrogatepass")
+    try:
+        # What `json.loads` does in the end; a line is nearly always one value and nothing else.
+        data, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    if end != len(text):
+        data = json.loads(text)
+    if not isinstance(data, dict):
+        raise TypeError(f"expected an object, found {type(data).__name__}")
+    return data
+
+
 def read_header(path: Path) -> Header:
     """The header of a journal.
 
@@ -181,96 +265,225 @@ def read_header(path: Path) -> Header:
         When its first line is not a header that this version reads; the message says what it is instead.
     """
     with path.open("rb") as file:
-        return _parse_header(file.readline())
+        return _first_header(path, file.readline())
 
 
-def read(path: Path, offset: int = 0) -> Chunk:
+class Line(NamedTuple):
+    """A line that is a JSON object: where it begins (bytes), its number, what it says, and the line itself."""
+
+    start: int
+    number: int
+    data: dict[str, Any]
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some lines of a journal; `decode` tells what one means. ``offset`` is where reading goes on (bytes)."""
+
+    header: Header | None
+    lines: list[Line]
+    offset: int
+    problems: list[Problem]
+
+
+def read(path: Path, offset: int = 0, *, max_entries: int | None = None, max_bytes: int | None = None) -> Chunk:
     """Read a journal from ``offset`` on, up to its last complete line; a torn last line is left for a later read.
 
     Lines that cannot be read are passed over and named in ``problems``.
+
+    Parameters
+    ----------
+    path : the journal's file.
+    offset : where to begin (bytes), as an earlier `Chunk` gives it.
+    max_entries, max_bytes : stop once so much was read; ``None`` for all there is. One line is read in any case.
 
     Raises
     ------
     OSError
         When the file cannot be read.
     """
+    if path.name.endswith(PACK_SUFFIX):
+        from autotrack import packs
+
+        return packs.read(path)
+    header: Header | None = None
     entries: list[Entry] = []
     problems: list[Problem] = []
+    begin = offset
+    for part in read_parts(path, offset, PART_SIZE if max_bytes is None else max_bytes):
+        header, offset = part.header, part.offset
+        for line in part.lines:
+            event = decode(path, line)
+            if isinstance(event, Problem):
+                problems.append(event)
+                continue
+            assert header is not None
+            entries.append(Entry(header.journal, line.number, event))
+            if len(entries) == max_entries:
+                offset = line.start + len(line.raw)
+                break
+        problems += [problem for problem in part.problems if problem.span is None or problem.span[0] < offset]
+        if len(entries) == max_entries or (max_bytes is not None and offset - begin >= max_bytes):
+            break
+    return Chunk(header, tuple(entries), offset, tuple(problems))
+
+
+def read_parts(path: Path, offset: int = 0, size: int = PART_SIZE) -> Iterator[Part]:
+    """Read a journal as `read` does, in one or more parts.
+
+    Parameters
+    ----------
+    size : how many bytes a part has, about; one line may be longer.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be read.
+    """
     with path.open("rb") as file:
         first = file.readline()
         if not first.endswith(b"\n"):
-            return Chunk(None, (), 0, ())
+            yield Part(None, [], 0, [])
+            return
+        length = os.fstat(file.fileno()).st_size
         try:
-            header = _parse_header(first)
+            header = _first_header(path, first)
         except ValueError as error:
-            size = os.fstat(file.fileno()).st_size
-            return Chunk(None, (), size, (Problem(f"{path.name}: {error}"),))
+            yield Part(None, [], length, [Problem(f"{path.name}: {error}")])
+            return
+        if header.version == PACK_VERSION:
+            message = f"{path.name}: a pack, which has to have a name that ends in {PACK_SUFFIX}"
+            yield Part(None, [], length, [Problem(message)])
+            return
+        problems: list[Problem] = []
+        if header.is_damaged and not offset:
+            if not _has_an_event(file):
+                yield Part(None, [], length, [Problem(f"{path.name}: not an autotrack journal: no line can be read")])
+                return
+            problems.append(Problem(f"{path.name}: its first line is damaged; its name tells what journal it is"))
         position = max(offset, len(first))
         file.seek(position)
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            start, position = position, position + len(line)
-            if line == b"\n":
-                continue
-            try:
-                data = json.loads(line.decode("utf-8", "surrogatepass"))
-                entries.append(Entry(header.journal, int(data["n"]), from_json(data)))
-            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-                found = _RUN_ID.search(line)
-                message = f"{path.name}: the line at byte {start} cannot be read ({_brief(error)})"
-                problems.append(Problem(message, found[1].decode() if found else None))
-    return Chunk(header, tuple(entries), position, tuple(problems))
+        while True:
+            raws = file.readlines(size)
+            lines: list[Line] = []
+            is_torn = not raws or not raws[-1].endswith(b"\n")
+            if is_torn and raws:
+                raws.pop()
+            for raw in raws:
+                if raw != b"\n":
+                    try:
+                        data = load_line(raw)
+                        if "n" in data or "journal" not in data:  # else a header, behind a first line that is none
+                            lines.append(Line(position, int(data["n"]), data, raw))
+                    except UNREADABLE_LINE as error:
+                        problems.append(line_problem(path, position, raw, error))
+                position += len(raw)
+            yield Part(header, lines, position, problems)
+            if is_torn:
+                return
+            problems = []
+
+
+def decode(path: Path, line: Line) -> Event | Problem:
+    """What a line means, or why that cannot be told."""
+    try:
+        return from_json(line.data)
+    except UNREADABLE_LINE as error:
+        return line_problem(path, line.start, line.raw, error)
+
+
+def _has_an_event(file: BinaryIO) -> bool:
+    """Whether any line from here on can be read."""
+    for raw in file:
+        try:
+            from_json(load_line(raw))
+        except UNREADABLE_LINE:
+            continue
+        return True
+    return False
+
+
+UNREADABLE_LINE: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""What `load_line` and `autotrack.events.from_json` raise for a line that cannot be read."""
+
+
+def line_problem(path: Path, start: int, line: bytes, error: Exception) -> Problem:
+    """The sentence about a line, which begins at byte ``start``, that could not be read."""
+    message = f"{path.name}: the line at byte {start} cannot be read ({_brief(error)})"
+    return Problem(message, run_of(line), (start, start + len(line)))
+
+
+def run_of(line: bytes) -> str | None:
+    """The run that a line which cannot be read seems to be about."""
+    found = _RUN_ID.search(line)
+    return found[1].decode() if found else None
+
+
+def last_number(path: Path, size: int) -> int:
+    """The number of the last entry within the first ``size`` bytes of a journal; 0 for none. Raises ``OSError``."""
+    with path.open("rb") as file:
+        piece = _PIECE
+        while True:
+            start = max(0, size - piece)
+            file.seek(start)
+            found = _NUMBER.findall(file.read(size - start))
+            if found or not start:
+                return int(found[-1]) if found else 0
+            piece *= 8
 
 
 def is_alive(path: Path, header: Header) -> bool:
     """Whether the process that writes this journal still lives, as far as this machine can tell."""
-    if fcntl is not None:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # no locks on this file system: fall through to the identity
-            pass
-        finally:
-            os.close(fd)
-    owner = header.owner
-    here = own_identity()
-    if owner.host != here.host or owner.boot != here.boot or not owner.started:
-        return False
-    return _process_start(owner.pid) == owner.started
-
-
-def own_identity() -> Identity:
-    """The identity of this process."""
-    pid = os.getpid()
-    return Identity(_host(), pid, _process_start(pid), _boot_id())
+    return owner_lives(path, header.owner)
 
 
 # Surrogates are legal in Python strings and file names; escaping them keeps the line valid UTF-8.
 _dumps: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-def _parse_header(line: bytes) -> Header:
+_scan: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+
+
+def _first_header(path: Path, line: bytes) -> Header:
     try:
-        data = json.loads(line)
-        version = int(data["version"])
-        owner = data["owner"]
-        header = Header(
-            journal=str(data["journal"]),
-            version=version,
-            created=int(data["created"]),
-            owner=Identity(str(owner["host"]), int(owner["pid"]), str(owner["started"]), str(owner["boot"])),
-        )
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"not an autotrack journal ({_brief(error)})") from error
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"written in format {version}; this autotrack reads up to {FORMAT_VERSION}, a newer one is needed"
+        return parse_header(load_line(line))
+    except NewerFormatError:
+        raise
+    except UNREADABLE_LINE as error:
+        name, is_copy = path.name.removesuffix(SUFFIX), False
+        if name.endswith(".copy"):
+            name, is_copy = name.removesuffix(".copy"), True
+        if not _JOURNAL_ID.fullmatch(name):
+            raise ValueError(f"not an autotrack journal ({_brief(error)})") from error
+        owner = Identity("", NOBODY if is_copy else UNKNOWN, "", "")
+        return Header(name, FORMAT_VERSION, 0, owner, is_damaged=True)
+
+
+class NewerFormatError(ValueError):
+    """A header of a format that this version does not read."""
+
+
+def parse_header(data: Mapping[str, Any]) -> Header:
+    """The header that a line is.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        When it is none, or one of a newer format.
+    """
+    version = int(data["version"])
+    owner = data["owner"]
+    header = Header(
+        journal=str(data["journal"]),
+        version=version,
+        created=int(data["created"]),
+        owner=Identity(str(owner["host"]), int(owner["pid"]), str(owner["started"]), str(owner["boot"])),
+        has_sums=bool(data.get("sums")),
+    )
+    if version > PACK_VERSION:
+        raise NewerFormatError(
+            f"written in format {version}; this autotrack reads up to {PACK_VERSION}, a newer one is needed"
         )
     return header
 
@@ -278,31 +491,3 @@ def _parse_header(line: bytes) -> Header:
 def _brief(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"
     return text if len(text) <= 200 else text[:200] + "…"
-
-
-@lru_cache(maxsize=1)
-def _host() -> str:
-    import socket
-
-    return socket.gethostname()
-
-
-@lru_cache(maxsize=1)
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _process_start(pid: int) -> str:
-    """When a process started, as an opaque text; empty for a process that is gone or a platform without ``/proc``."""
-    if sys.platform != "linux":
-        return ""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return ""
-    # The command may hold blanks and brackets: fields are counted from behind the last bracket (proc_pid_stat(5)).
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()

@@ -98,7 +98,7 @@ def resolve(
         For an unknown option or a value that does not fit, naming where it was found.
     """
     environ = os.environ if environ is None else environ
-    cwd = cwd or _working_folder()
+    cwd = cwd or working_folder()
     found: dict[str, Any] = {}
     folder, table = _pyproject(cwd)
     for key, value in table.items():
@@ -122,7 +122,7 @@ def resolve(
 def store_uri(*, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """The store in force: `use_store` > `set_store` (and ``autolog(store=…)``) > environment > pyproject > default."""
     uri = _uri_used.get() or _uri_set or _uri_pinned
-    return uri or resolve({}, environ=environ, cwd=cwd).store or str(default_folder(cwd or _working_folder()))
+    return uri or resolve({}, environ=environ, cwd=cwd).store or str(default_folder(cwd or working_folder()))
 
 
 def pin_store(configured: Settings | None) -> None:
@@ -131,7 +131,7 @@ def pin_store(configured: Settings | None) -> None:
     A script that changes its working folder between two fits goes on writing to one store.
     """
     global _uri_pinned
-    _uri_pinned = None if configured is None else configured.store or str(default_folder(_working_folder()))
+    _uri_pinned = None if configured is None else configured.store or str(default_folder(working_folder()))
 
 
 def set_store(uri: str | os.PathLike[str] | None) -> None:
@@ -162,7 +162,8 @@ def use_store(uri: str | os.PathLike[str]) -> Iterator[None]:
         _uri_used.reset(token)
 
 
-def _working_folder() -> Path:
+def working_folder() -> Path:
+    """The working folder; the root of all folders where it was deleted."""
     try:
         return Path.cwd()
     except OSError:  # it was deleted under us
@@ -188,7 +189,7 @@ def anchored(uri: str, folder: Path | None = None) -> str:
     if scheme_of(uri):
         return uri
     path = os.path.expanduser(uri)
-    return path if os.path.isabs(path) else os.path.normpath(os.path.join(folder or _working_folder(), path))
+    return path if os.path.isabs(path) else os.path.normpath(os.path.join(folder or working_folder(), path))
 
 
 def _check_name(key: str, where: str) -> None:

@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             full=options.full,
             limit=options.limit,
             say=_say,
+            stores=tuple(options.store or ()),
+            runs=options.runs,
         )
         with Workers(plan) as workers:
             chosen = [measure for measure in measures.ALL if not options.only or measure.name in options.only]
@@ -51,7 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             remarks += _recorded(workers)
     verdicts = limits.judge({result.name: result for result in results})
     print(report.table(about, results, verdicts, remarks))
-    given = {name: getattr(options, name) for name in ("rounds", "quick", "only", "full", "limit", "threads")}
+    given = {
+        name: getattr(options, name)
+        for name in ("rounds", "quick", "only", "full", "limit", "threads", "store", "runs")
+    }
     found = report.to_json(about, given, results, verdicts, remarks)
     options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     _say(f"wrote {options.out}")
@@ -85,6 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=_positive, default=1, metavar="N", help="of linear algebra and OpenMP (default: 1)"
     )
+    parser.add_argument(
+        "--store",
+        metavar="STORE",
+        action="append",
+        help="for stores: local, sqlite, postgresql, mlflow, or the URI of an empty store (may be repeated)",
+    )
+    parser.add_argument("--runs", type=_positive, metavar="N", help="for stores: so many runs in each")
     parser.add_argument("--out", type=Path, default=Path("bench-results.json"), metavar="FILE", help="for the JSON")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a limit is missed")
     return parser

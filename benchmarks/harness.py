@@ -40,6 +40,8 @@ class Plan:
     full : also what takes MLflow very long.
     limit : so many seconds may one fit or process take.
     say : told what is going on.
+    stores : those that are measured, by name or URI; none for the usual ones.
+    runs : in each store, instead of its own number.
     """
 
     folder: Path
@@ -50,6 +52,13 @@ class Plan:
     full: bool
     limit: float
     say: Callable[[str], None]
+    stores: tuple[str, ...] = ()
+    runs: int | None = None
+
+    @property
+    def without_mlflow(self) -> bool:
+        """Whether MLflow takes no part."""
+        return all(variant.library != "mlflow" for variant in self.variants)
 
     def rounds_of(self, own: int) -> int:
         """How many rounds, where a measurement has a number of its own."""
@@ -116,7 +125,11 @@ def run(plan: Plan, variant: Variant, arguments: Sequence[str]) -> tuple[float, 
     tuple
         How long the whole process took, and what it printed.
     """
-    folder = plan.folder_of(variant)
+    return run_in(plan, plan.folder_of(variant), arguments)
+
+
+def run_in(plan: Plan, folder: Path, arguments: Sequence[str]) -> tuple[float, str]:
+    """As `run`, in any folder."""
     # Files and no pipes: a pipe would keep us waiting for what the process itself has started.
     with (folder / "errors.log").open("wb+") as errors, (folder / "printed.log").open("wb+") as printed:
         started = time.perf_counter()

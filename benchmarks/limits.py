@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.cases import SMALL
-from benchmarks.results import Result
+from benchmarks.results import Figures, Result
 from benchmarks.stats import Summary
+from benchmarks.stores import measure as stores
 from benchmarks.variants import AUTOTRACK, BARE, MLFLOW
 
 OK: Final = "ok"
 MISSED: Final = "MISSED"
 UNKNOWN: Final = "not measured"
 
-Results = Mapping[str, Result]
+Results = Mapping[str, Result | Figures]
+_SEARCH_LIMITS: Final = (("local", 100_000, 50.0), ("postgresql", 100_000, 50.0), ("local", 1_000_000, 150.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,18 @@ def _verdicts(results: Results) -> Iterator[Verdict]:
     yield Verdict("series: the last 50 fits, ratio to the first 50", drift, 1.1, "ratio")
     per_fit = _of(results, "series", _added_per_fit)
     yield Verdict("series: whole process with its exit, added per fit, model logged", per_fit, 6.0, "ms")
+    found = results.get(stores.NAME)
+    yield from _of_stores(found if isinstance(found, Figures) else Figures(stores.NAME, ""))
+
+
+def _of_stores(found: Figures) -> Iterator[Verdict]:
+    folds = [figure.summary.median * 1e6 for figure in found.figures if figure.name == stores.FOLD]
+    measure = "stores: time to fold an event into the local folder's index (20,000 a second)"
+    yield Verdict(measure, max(folds, default=None), 50.0, "µs")
+    for store, runs, at_most in _SEARCH_LIMITS:
+        label = f"{store}, {runs:,} runs"
+        slowest = [f.summary.median * 1e3 for f in found.figures if f.is_search and f.store == label]
+        yield Verdict(f"stores: the slowest search, {label}", max(slowest, default=None), at_most, "ms")
 
 
 def _ratio(results: Results, name: str, measure: str, at_most: float) -> Verdict:
@@ -96,7 +110,7 @@ def _added_per_fit(result: Result) -> float | None:
 
 def _of(results: Results, name: str, value: Callable[[Result], float | None]) -> float | None:
     result = results.get(name)
-    return None if result is None else value(result)
+    return value(result) if isinstance(result, Result) else None
 
 
 def _scaled(summary: Summary | None, factor: float) -> float | None:

@@ -12,7 +12,8 @@ from typing import Final
 from benchmarks import variants
 from benchmarks.cases import MEMORY, TIMED, Case
 from benchmarks.harness import ROOT, Plan, Workers, run, take_turns
-from benchmarks.results import BYTES, SECONDS, Result, Round
+from benchmarks.results import BYTES, SECONDS, Figures, Result, Round
+from benchmarks.stores import measure as stores
 from benchmarks.variants import Variant
 
 WARM_UP: Final = "first_seconds"
@@ -28,7 +29,7 @@ class Measure:
 
     name: str
     title: str
-    measure: Callable[[Plan, Workers], Result]
+    measure: Callable[[Plan, Workers], Result | Figures]
 
 
 def time_fits(case: Case, plan: Plan, workers: Workers) -> Result:
@@ -135,4 +136,5 @@ ALL: Final = (
     *(Measure(case.name, f"{case.title}, peak memory", partial(peak_memory, case)) for case in MEMORY),
     Measure("demo", "examples/train_diabetes.py, whole process", demo),
     Measure("series", f"{SERIES} small fits in a row, whole process", series),
+    Measure(stores.NAME, stores.TITLE, stores.measure),
 )

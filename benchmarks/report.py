@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from benchmarks import variants
 from benchmarks.limits import Verdict
-from benchmarks.results import BYTES, Result
+from benchmarks.results import BYTES, Figures, Result
 from benchmarks.stats import Summary
 
 FORMAT: Final = 1
@@ -33,7 +33,9 @@ def machine(threads: int) -> dict[str, Any]:
     }
 
 
-def table(about: dict[str, Any], results: Iterable[Result], verdicts: Sequence[Verdict], remarks: Sequence[str]) -> str:
+def table(
+    about: dict[str, Any], results: Iterable[Result | Figures], verdicts: Sequence[Verdict], remarks: Sequence[str]
+) -> str:
     """The report as text."""
     libraries = ", ".join(f"{name} {version}" for name, version in about["libraries"].items())
     lines = [
@@ -43,7 +45,11 @@ def table(about: dict[str, Any], results: Iterable[Result], verdicts: Sequence[V
         "Medians (min–max). Added and ratio: against bare in the same round.",
     ]
     for result in results:
-        lines += ["", f"{result.name}: {result.title}", *_aligned(_rows(result))]
+        lines += [
+            "",
+            f"{result.name}: {result.title}",
+            *_aligned(_store_rows(result) if isinstance(result, Figures) else _rows(result)),
+        ]
         lines += [f"  {name}: {error}" for name, error in result.errors.items()]
         lines += [f"  {note}" for note in result.notes]
     if remarks:
@@ -56,7 +62,7 @@ def table(about: dict[str, Any], results: Iterable[Result], verdicts: Sequence[V
 def to_json(
     about: dict[str, Any],
     options: dict[str, Any],
-    results: Iterable[Result],
+    results: Iterable[Result | Figures],
     verdicts: Iterable[Verdict],
     remarks: Sequence[str],
 ) -> dict[str, Any]:
@@ -108,6 +114,17 @@ def _rows(result: Result) -> list[tuple[str, ...]]:
             ]
         rows.append(tuple(row))
     return rows
+
+
+def _store_rows(result: Figures) -> list[tuple[str, ...]]:
+    """One column for each store, with how many runs a search found; one row for each thing measured."""
+    stores = list(dict.fromkeys(figure.store for figure in result.figures))
+    rows: dict[str, dict[str, str]] = {}
+    for figure in result.figures:
+        amount = _spread(figure.summary, figure.unit).removesuffix(" (once)")
+        found = "" if figure.found is None else f" → {figure.found}"
+        rows.setdefault(figure.name, {})[figure.store] = amount + found
+    return [("", *stores), *((name, *(cells.get(store, "") for store in stores)) for name, cells in rows.items())]
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -74,6 +74,51 @@ class Result:
     def _values(self, variant: Variant, name: str | None) -> list[float | None]:
         key = name or self.unit
         return [None if found is None else found.get(key) for found in self.rounds.get(variant.name, ())]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One thing measured of one store.
+
+    Parameters
+    ----------
+    store : its name with what it holds, as the column of a table.
+    runs : how many it holds.
+    name : what was measured.
+    unit : ``"seconds"`` or ``"bytes"``.
+    samples : one or more values.
+    found : how many runs a search found.
+    is_search : whether it is one of the searches.
+    """
+
+    store: str
+    runs: int
+    name: str
+    unit: str
+    samples: Sequence[float]
+    found: int | None = None
+    is_search: bool = False
+
+    @property
+    def summary(self) -> Summary:
+        found = stats.summary(self.samples)
+        assert found is not None
+        return found
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a measurement of stores gave, in place of a `Result`: stores are compared, and none is bare."""
+
+    name: str
+    title: str
+    figures: list[Figure] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self, variants: tuple[Variant, ...] = ()) -> dict[str, Any]:
+        figures = [{**asdict(figure), "summary": _plain(figure.summary)} for figure in self.figures]
+        return {"name": self.name, "title": self.title, "figures": figures, "errors": self.errors, "notes": self.notes}
 
 
 def _plain(summary: Summary | None) -> dict[str, float] | None:

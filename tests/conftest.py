@@ -9,20 +9,31 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from services import mariadb, mariadb_uri, postgres, postgres_uri, s3_server, s3_uri
+from services import mariadb, mariadb_uri, mlflow_server, mlflow_uri, postgres, postgres_uri, s3_server, s3_uri
 
 import autotrack
-from autotrack import autologging, settings
+from autotrack import autologging, journal, settings, spool
 from autotrack.capture import guard
 
-__all__ = ["mariadb", "mariadb_uri", "postgres", "postgres_uri", "s3_server", "s3_uri"]
+__all__ = [
+    "mariadb",
+    "mariadb_uri",
+    "mlflow_server",
+    "mlflow_uri",
+    "postgres",
+    "postgres_uri",
+    "s3_server",
+    "s3_uri",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,7 +48,9 @@ def _clean(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     for name in list(os.environ):
         if name.startswith("AUTOTRACK_") and name != "AUTOTRACK_REQUIRE_SERVICES":
             monkeypatch.delenv(name)
+    monkeypatch.setenv("AUTOTRACK_CACHE_DIR", str(tmp_path / ".cache"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOTRACK_SPOOL", str(tmp_path / "spool"))
     swallowed: list[tuple[str, Exception]] = []
 
     def listen(doing: str, error: Exception) -> None:
@@ -50,12 +63,29 @@ def _clean(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     autotrack.flush()
     autotrack.autolog(disable=True)
     settings.set_store(None)
+    _end_shippers(tmp_path / "spool")
     guard.on_error.remove(listen)
     patches = autologging._patches
     assert patches is None or len(patches) == 0, "a patch was left behind"
     if swallowed and "allow_swallowed" not in request.keywords:
         doing, error = swallowed[0]
         raise AssertionError(f"autotrack swallowed an error of its own: could not {doing}") from error
+
+
+def _end_shippers(spools: Path) -> None:
+    """Leave no process behind that sends what this test has spooled."""
+    for found in spool.every(spools):
+        session = autologging._session
+        if session is not None:
+            for uri in [uri for uri, sink in session._sinks.items() if getattr(sink, "_folder", None) == found.folder]:
+                del session._sinks[uri]
+        deadline = time.monotonic() + 20
+        while found.is_tended():
+            status = found.status()
+            if status is not None and journal.owner_is_alive(status.owner):
+                os.kill(status.owner.pid, signal.SIGKILL)
+            assert time.monotonic() < deadline, f"a process goes on with {found.folder}"
+            time.sleep(0.01)
 
 
 @pytest.fixture

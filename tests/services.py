@@ -1,4 +1,4 @@
-"""Real servers for tests: PostgreSQL, MariaDB, S3 (moto), each started once per test process and left behind by none.
+"""Real servers for tests (PostgreSQL, MariaDB, S3 by moto, MLflow), each started once per test process.
 
 Where one is not installed its tests skip, and fail instead under ``AUTOTRACK_REQUIRE_SERVICES=1``.
 """
@@ -334,3 +334,73 @@ def s3_uri(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     request = urllib.request.Request(f"http://127.0.0.1:{port}/{bucket}", method="PUT")
     urllib.request.urlopen(request, timeout=10).close()
     return f"s3://{bucket}"
+
+
+class Mlflow(Server):
+    """MLflow's tracking server on an SQLite file; ``empty()`` takes everything out of it."""
+
+    def __init__(self, folder: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.database = folder / "mlflow.db"
+        self.artifacts = folder / "artifacts"
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.database}"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        command += [*options] if options else ["--artifacts-destination", str(self.artifacts)]
+        # No jobs, no telemetry; its own settings are not those of the tests.
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "AUTOTRACK_"))}
+        own |= {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            **(environment or {}),
+        }
+        super().__init__(
+            command, lambda: port_answers(self.port), folder / "log", start_new_session=True, cwd=folder, env=own
+        )
+
+    def empty(self) -> None:
+        """Forget every run, model and experiment but the default one, and remove all artifacts."""
+        import sqlite3
+
+        kept = ("alembic_version", "workspaces", "experiments", "sqlite_sequence")
+        connection = sqlite3.connect(self.database, timeout=30)
+        try:
+            tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for table in tables:
+                if table not in kept:
+                    connection.execute(f'DELETE FROM "{table}"')
+            connection.execute("DELETE FROM experiments WHERE experiment_id != 0")
+            connection.execute("UPDATE experiments SET lifecycle_stage = 'active' WHERE experiment_id = 0")
+            connection.commit()
+        finally:
+            connection.close()
+        shutil.rmtree(self.artifacts, ignore_errors=True)
+
+
+@contextmanager
+def mlflow_tracking_server(*options: str, environment: dict[str, str] | None = None) -> Iterator[Mlflow]:
+    """An MLflow server of one's own."""
+    if importlib.util.find_spec("mlflow") is None:
+        missing("MLflow", "the package mlflow is not installed")
+    with _folder({}) as folder:
+        server = Mlflow(folder, *options, environment=environment)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server() -> Iterator[Mlflow]:
+    """The MLflow server of this test process, with what tests before this one left in it."""
+    with mlflow_tracking_server() as server:
+        yield server
+
+
+@pytest.fixture
+def mlflow_uri(mlflow_server: Mlflow) -> str:
+    """The address of an MLflow server with nothing in it."""
+    mlflow_server.empty()
+    return mlflow_server.url

@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from autotrack import journal
 from benchmarks import measures
 from benchmarks.cases import by_name
 from benchmarks.limits import MISSED, OK, UNKNOWN, Verdict
 from benchmarks.results import SECONDS, Result
+from benchmarks.stores import data
+from benchmarks.stores.searches import SEARCHES
 from benchmarks.variants import AUTOTRACK, BARE, MLFLOW
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +51,40 @@ def test_it_runs_and_writes_what_it_found(tmp_path):
     verdicts = {limit["measure"]: limit["verdict"] for limit in found["limits"]}
     assert verdicts.pop("time added to a small fit, model logged: logistic-iris") in (OK, MISSED)
     assert set(verdicts.values()) == {UNKNOWN}
+
+
+def test_stores_are_measured_with_runs_that_they_give_back(tmp_path):
+    out = tmp_path / "results.json"
+    arguments = ["--only", "stores", "--store", "local", "--store", "memory:", "--runs", "250", "--rounds", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments, "--out", str(out)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "metric, 1 in 100, by metric" in done.stdout
+    (result,) = json.loads(out.read_text())["results"]
+    assert result["errors"] == {}
+    figures = {(figure["store"], figure["name"]): figure for figure in result["figures"]}
+    assert figures["local, 250 runs", "fold journals, per event"]["summary"]["min"] > 0
+    found = {(store, name): figure["found"] for (store, name), figure in figures.items() if figure["is_search"]}
+    assert found["local, 250 runs", "newest first"] == 100
+    assert found["local, 250 runs", "children of a run"] == 5
+    assert found["local, 250 runs", "status, 1 in 50, by metric"] == 5
+    for search in SEARCHES:
+        assert found["local, 250 runs", search.name] == found["memory, 250 runs", search.name]
+
+
+def test_the_journals_that_are_measured_hold_what_is_applied_to_other_stores(tmp_path):
+    count = data.write_journals(tmp_path, 250)
+    chunks = [journal.read(path) for path in journal.journal_paths(tmp_path)]
+    assert [list(chunk.entries) for chunk in chunks] == list(data.journals(250))
+    assert sum(len(chunk.entries) for chunk in chunks) == count == 250 * 11 + 2 + 3 * 2
+    assert [chunk.problems for chunk in chunks] == [()] * 3
 
 
 def test_variants_are_compared_within_a_round():

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from autotrack import events, journal
 from autotrack.entities import Artifact, Dataset, LoggedModel, Metric
 from autotrack.journal import JournalWriter
+from autotrack.owners import Identity
 
 texts = st.text(st.characters(), max_size=20)
 numbers = st.floats(allow_nan=True, allow_infinity=True)
@@ -97,12 +99,36 @@ def test_garbage_is_named_and_the_rest_is_read(tmp_path, garbage, place):
     lines.insert(place, garbage + b"\n")
     writer.path.write_bytes(b"".join(lines))
     chunk = journal.read(writer.path)
-    if place == 0:
-        assert chunk.header is None
-        assert len(chunk.problems) == 1
-    else:
-        assert [entry.event.end_time for entry in chunk.entries] == [0, 1, 2]
-        assert len(chunk.problems) == 1
+    assert [entry.event.end_time for entry in chunk.entries] == [0, 1, 2]
+    assert {entry.journal_id for entry in chunk.entries} == {writer.journal_id}
+    assert len(chunk.problems) == 1
+    if place == 0:  # nothing but the name tells whose journal it is
+        stranger = writer.path.rename(writer.path.with_name("stranger.jsonl"))
+        chunk = journal.read(stranger)
+        assert (chunk.header, chunk.entries, len(chunk.problems)) == (None, (), 1)
+
+
+def test_every_flipped_byte_is_named_and_costs_its_line_only(tmp_path):
+    writer = JournalWriter(tmp_path)
+    batch = [events.RunStarted("a" * 32, "naïve \n", 1), *(events.RunEnded("b" * 32, "FINISHED", i) for i in range(3))]
+    writer.append(batch)
+    writer.close()
+    whole = writer.path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    line_of = [number for number, line in enumerate(lines) for _ in line]
+    header, expected = journal.read_header(writer.path), journal.read(writer.path).entries
+    for place in range(len(whole)):
+        for bit in (0, 1, 3, 5, 7):
+            writer.path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+            chunk = journal.read(writer.path)
+            number = line_of[place]
+            touched = {number, number + 1} if whole[place : place + 1] == b"\n" else {number}
+            kept = [entry for entry in expected if entry.number not in touched]
+            assert set(kept) <= set(chunk.entries) <= set(expected), (place, bit)
+            torn = number + 1 == len(lines) and whole[place : place + 1] == b"\n"
+            # What is flipped in the name of the checksum itself leaves a line that has none, and says the same.
+            harmless = set(chunk.entries) == set(expected) and chunk.header == header
+            assert chunk.problems or torn or harmless, (place, bit)
 
 
 def test_a_damaged_line_still_names_its_run(tmp_path):
@@ -121,8 +147,8 @@ def test_an_event_of_a_newer_version_is_named(tmp_path):
         file.write(b'{"n":1,"type":"brain_scanned","run_id":"' + b"d" * 32 + b'"}\n')
     (problem,) = journal.read(writer.path).problems
     assert "brain_scanned" in problem.message
-    header = writer.path.read_bytes().replace(b'"version":1', b'"version":99')
-    writer.path.write_bytes(header)
+    header = replace(journal.read_header(writer.path), version=99)
+    writer.path.write_bytes(journal.header_line(header))
     (problem,) = journal.read(writer.path).problems
     assert "99" in problem.message
     assert "newer" in problem.message
@@ -151,7 +177,7 @@ def test_a_process_that_reuses_the_id_is_not_the_owner(tmp_path):
     header = journal.read_header(writer.path)
     assert journal.is_alive(writer.path, header)
     stranger = journal.Header(
-        header.journal, 1, 0, journal.Identity(header.owner.host, header.owner.pid, "1", header.owner.boot)
+        header.journal, 1, 0, Identity(header.owner.host, header.owner.pid, "1", header.owner.boot)
     )
     assert not journal.is_alive(writer.path, stranger)
 

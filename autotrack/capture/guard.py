@@ -64,6 +64,16 @@ def warn(what: str, error: BaseException | None = None) -> None:
         pass
 
 
+def say(text: str) -> None:
+    """A warning that stands for itself, on the logger ``autotrack``."""
+    if silent:
+        return
+    try:
+        logger.warning("autotrack %s.", text)
+    except Exception:  # noqa: BLE001, S110 - as in `warn`
+        pass
+
+
 def _refusal(error: BaseException | None) -> int | None:
     """The errno of the operating system's refusal behind an error, where there is one."""
     while error is not None:

@@ -16,7 +16,7 @@ _PATIENCE: Final = 1.0
 """Without being asked for, a bar is drawn for so many parts or more, and once they have taken so many seconds."""
 
 _COLUMNS: Final = 80
-_FORMAT: Final = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} fits [{elapsed}<{remaining}{postfix}]"
+_FORMAT: Final = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}{postfix}]"
 
 
 def is_wanted(setting: bool | None) -> bool:
@@ -31,11 +31,14 @@ class Bar:
     ----------
     label : what stands before the bar.
     at_once : draw it however little there is to do.
+    unit : what is counted.
+    few : without being asked for, it is drawn for so many parts or more.
     """
 
-    def __init__(self, label: str, *, at_once: bool) -> None:
+    def __init__(self, label: str, *, at_once: bool = False, unit: str = "fits", few: int = _FEW) -> None:
         self._label = label
-        self._few, self._patience = (1, 0.0) if at_once else (_FEW, _PATIENCE)
+        self._unit = unit
+        self._few, self._patience = (1, 0.0) if at_once else (few, _PATIENCE)
         self._began = time.monotonic()
         self._total = 0
         self._best: float | None = None
@@ -69,6 +72,7 @@ class Bar:
                     leave=False,
                     file=sys.stderr,
                     bar_format=_FORMAT,
+                    unit=self._unit,
                     miniters=1,
                     delay=1e-9,
                     **_width(),

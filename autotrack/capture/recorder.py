@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from autotrack import digests
 from autotrack.capture import environment, guard, scope
+from autotrack.capture.progress import is_wanted
 from autotrack.capture.sinks import Sink, now, write_file
-from autotrack.capture.worker import Worker
+from autotrack.capture.worker import PAUSE, Worker
 from autotrack.entities import FAILED, FINISHED, KILLED, SKIPPED, Artifact, Dataset, LoggedModel, Metric, Note
 from autotrack.events import (
     ArtifactLogged,
@@ -32,6 +37,9 @@ from autotrack.journal import new_id
 from autotrack.settings import Settings, store_uri
 
 _ERROR_CHARACTERS: Final = 20_000
+_READ_SECONDS: Final = 30.0
+_READ_PATIENCE: Final = 1.0
+"""Seconds that a read waits for what was just recorded: at the most, and while the store cannot be reached."""
 
 
 class RunRecorder:
@@ -62,6 +70,7 @@ class RunRecorder:
         self.step = 0
         self.before_end: Callable[[], tuple[str, str | None] | None] | None = None
         self._events: list[Event] = []
+        self._models: dict[str, LoggedModel] = {}
         self._pid = os.getpid()
         self._claimed = False
         self._lock = threading.RLock()
@@ -134,14 +143,46 @@ class RunRecorder:
         OSError
             When it cannot be written.
         """
-        import hashlib
-
+        model = next((self._models[folder] for folder in self._models if path.startswith(folder + "/")), None)
+        if model is not None:
+            self.replacing_model(model.path)
         write_file(self.artifact_path(path), data)
-        self.add(ArtifactLogged(self.run_id, Artifact(path, len(data), f"sha256:{hashlib.sha256(data).hexdigest()}")))
+        self.add(ArtifactLogged(self.run_id, Artifact(path, len(data), digests.of_bytes(data))))
+        if model is not None:
+            self.model(replace(model, digest=""))
 
     def model(self, model: LoggedModel) -> None:
-        """Gather that a model folder now stands among the run's artifacts."""
-        self.add(ModelLogged(self.run_id, model))
+        """Gather that a model folder now stands among the run's artifacts; one without a digest gets it later."""
+        with self._lock:
+            self._models[model.path] = model
+            self.add(ModelLogged(self.run_id, model))
+        if not model.digest:
+            self.session.worker.submit(partial(self._digest, model), delay=PAUSE)
+
+    def replacing_model(self, path: str) -> None:
+        """Tell that a model folder is about to be replaced or added to, before it is.
+
+        A process that is killed between the two would else leave a model that does not match its digest.
+        """
+        with self._lock:
+            model = self._models.pop(path, None)
+            if model is not None and model.digest:
+                self.add(ModelLogged(self.run_id, replace(model, digest="")))
+                self.flush()
+
+    def _digest(self, model: LoggedModel) -> None:
+        """Take the digest of a model folder and log it, unless the folder is another one by then."""
+        if self._models.get(model.path) is not model:
+            return
+        try:
+            digest = digests.of_folder(self.artifact_path(model.path))
+        except OSError:  # replaced by another model, or deleted
+            return
+        with self._lock:
+            if self.is_ours and self._models.get(model.path) is model:
+                self._models[model.path] = model = replace(model, digest=digest)
+                self.add(ModelLogged(self.run_id, model))
+                self.flush()
 
     def note(self, kind: str, subject: str, message: str, count: int = 1) -> None:
         """Gather a sentence about the run; ``kind`` is one of those in `autotrack.entities`."""
@@ -317,15 +358,40 @@ class Session:
             return list(self._open.values())
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until the worker has done all its tasks; false when ``timeout`` seconds were not enough."""
-        return self.worker.drain(timeout)
+        """Wait until all that was seen is in its store; false when ``timeout`` seconds were not enough.
+
+        Without a timeout a store that cannot be reached is not waited for.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self.worker.drain(timeout):
+            return False
+        flushed = True
+        for sink in self._all_sinks():
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            flushed = sink.flush(left) and flushed
+        return flushed
+
+    def before_read(self) -> None:
+        """Have all that was seen in its store before one is read; while it cannot be reached, wait shortly only."""
+        self.worker.drain()
+        for sink in self._all_sinks():
+            sink.flush(_READ_SECONDS, _READ_PATIENCE)
 
     def close(self) -> None:
         """Finish the worker's tasks and close the sinks."""
         self.worker.drain()
+        for sink in self._all_sinks():
+            sink.close()
+
+    def at_exit(self) -> None:
+        """`close`, and wait a while for stores that are somewhere else."""
+        self.close()
+        for sink in self._all_sinks():
+            sink.at_exit(is_wanted(self.settings.progress))
+
+    def _all_sinks(self) -> list[Sink]:
         with self._lock:
-            for sink in self._sinks.values():
-                sink.close()
+            return list(self._sinks.values())
 
     def after_fork(self) -> None:
         """In a forked child: a process of its own, with a journal, a worker and no open runs of its own."""

@@ -41,8 +41,20 @@ class Sink(Protocol):
         """Called in a forked child: the parent's file is the parent's."""
         ...
 
+    def flush(self, timeout: float | None = None, patience: float | None = None) -> bool:
+        """Wait until what was appended is in the store; false when it is not, after ``timeout`` seconds at the most.
+
+        While the store cannot be reached it waits ``patience`` seconds; ``None`` for as ``timeout`` has it, which
+        without one is not at all.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of files; `append` opens anew."""
+        ...
+
+    def at_exit(self, show_bar: bool) -> None:
+        """Called when the program ends, after `close`: what is to be waited for then."""
         ...
 
 
@@ -83,6 +95,12 @@ class FolderSink:
             self._journal.close()
             self._journal = None
 
+    def flush(self, timeout: float | None = None, patience: float | None = None) -> bool:
+        return True
+
+    def at_exit(self, show_bar: bool) -> None:
+        return None
+
     def close(self) -> None:
         with self._lock:
             if self._waiting:
@@ -98,10 +116,7 @@ class FolderSink:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
-        self._folder.mkdir(parents=True, exist_ok=True)
-        ignore = self._folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("# The index is rebuilt from journals/ when it is missing.\nruns.db*\n")
+        self._prepare_folder()
         self._journal = JournalWriter(self._folder)
         if deleted:
             warn(f"found its journal in {self._folder} deleted and went on in a new one")
@@ -109,6 +124,12 @@ class FolderSink:
             told = [self._process] if self._process is not None else []
             self._journal.append([*told, *(event for events in self._open.values() for event in events)])
         return self._journal
+
+    def _prepare_folder(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        ignore = self._folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("# The index is rebuilt from journals/ when it is missing.\nruns.db*\n")
 
     def _remember(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -147,7 +168,13 @@ class StoreSink:
         self._journal_id = new_id()
         self._number = 0
 
+    def flush(self, timeout: float | None = None, patience: float | None = None) -> bool:
+        return True
+
     def close(self) -> None:
+        return None
+
+    def at_exit(self, show_bar: bool) -> None:
         return None
 
 

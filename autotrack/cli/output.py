@@ -93,3 +93,8 @@ def print_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     if sys.stdout.isatty():
         document = _UNSAFE_IN_CSV.sub(lambda match: plain(match[0]), document)
     click.echo(document, nl=False)
+
+
+def can_ask() -> bool:
+    """Whether a person can answer a question."""
+    return sys.stdin is not None and sys.stdin.isatty()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from autotrack.cli.columns import Column
     from autotrack.entities import Run
-    from autotrack.stores.base import Store
+    from autotrack.stores.base import Store, View
 
 _PADDING = 2
 _WIDE_TERMINAL = 110
@@ -29,6 +29,7 @@ _WIDE_HEADER, _NARROW_HEADER = 14, 9
 @format_option("table", "json", "csv")
 @click.option("--limit", "-n", type=click.IntRange(min=0), default=20, show_default=True, help="How many; 0 for all.")
 @click.option("--experiment", "-e", metavar="NAME", help="Only the runs of this experiment.")
+@click.option("--deleted", is_flag=True, help="The deleted runs instead of the others.")
 @store_option
 def runs(
     filter_: str | None,
@@ -37,6 +38,7 @@ def runs(
     format_: str,
     limit: int,
     experiment: str | None,
+    deleted: bool,
     store: str | None,
 ) -> None:
     """List runs, the newest first.
@@ -59,7 +61,9 @@ def runs(
     from autotrack.query.sources import reading
 
     with reading(store) as opened:
-        found = list_runs(filter_, order_by, limit + 1 if limit else None, experiment=experiment, store=opened)
+        view: View = "deleted" if deleted else "active"
+        most = limit + 1 if limit else None
+        found = list_runs(filter_, order_by, most, experiment=experiment, view=view, store=opened)
         more = 0 < limit < len(found)
         found = found[:limit] if limit else found
         names = [name.strip() for name in columns.split(",") if name.strip()] if columns else []
@@ -75,7 +79,7 @@ def runs(
                 )
                 _say_problems(opened)
             case _ if not found:
-                _say_empty(opened, narrowed=bool(filter_ or experiment))
+                _say_empty(opened, narrowed=bool(filter_ or experiment), deleted=deleted)
                 _say_problems(opened)
             case _:
                 _as_table(found, wanted, opened, which=("first" if order_by else "newest") if more else "")
@@ -90,11 +94,13 @@ def _as_json(found: Sequence[Run], wanted: Sequence[Column]) -> None:
         output.print_json([summary(run) for run in found])
 
 
-def _say_empty(store: Store, *, narrowed: bool) -> None:
+def _say_empty(store: Store, *, narrowed: bool, deleted: bool) -> None:
     from autotrack.query.text import plain
 
     place = plain(store.uri)
-    if narrowed and store.search_runs(None, (), 1):
+    if deleted:
+        click.echo(f"No deleted run in {place}{' matches' if narrowed else ''}.")
+    elif narrowed and store.search_runs(None, (), 1):
         click.echo(f"No run in {place} matches. All of them: autotrack runs")
     else:
         click.echo(f"No runs yet in {place}.\nRecord some: autotrack run train.py")
@@ -165,6 +171,8 @@ def _table(found: Sequence[Run], wanted: Sequence[Column], width: int) -> tuple[
         used = add("id", [run.run_id[: choice.SHORT_ID] for run in found], style=["cyan"] * len(found))
         used += add("name", [shortened(plain(name), longest) for name in names])
         used += add("started", [ago(run.start_time) for run in found], style=["dim"] * len(found))
+        if any(run.deleted_time is not None for run in found):
+            used += add("deleted", [ago(run.deleted_time) for run in found], style=["dim"] * len(found))
         used += add("took", [seconds(run.duration) for run in found], right=True)
         used += add("status", statuses, style=[output.COLOURS.get(run.status, "") for run in found])
         folding = _WIDE_HEADER if width >= _WIDE_TERMINAL else _NARROW_HEADER

@@ -98,6 +98,12 @@ def _head(console: Console, run: RunView) -> None:
     if run.parent_run_id:
         facts.append(f"child of {run.parent_run_id[:8]}")
     console.print(Text(", ".join(facts), style="dim"))
+    if run.deleted_time is not None:
+        when = text.stamp(round(run.deleted_time.timestamp() * 1000))
+        console.print(
+            output.styled(f"! deleted on {when}; to bring it back: autotrack restore {run.run_id[:12]}", "yellow"),
+            soft_wrap=True,
+        )
     if run.broken:
         console.print(output.styled(f"! broken: {run.broken}", "magenta"))
 

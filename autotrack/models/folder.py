@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from autotrack import digests
 from autotrack.entities import LoggedModel
 from autotrack.errors import ModelError
 from autotrack.models.formats import CLOUDPICKLE, MODEL_FILES, PICKLE, SKOPS, checked_format
@@ -22,9 +23,13 @@ from autotrack.models.signature import Signature
 
 _TAKEN: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+HASHED: Final = 256 * 1024
+"""Bytes of a model's file that are hashed while the user waits, in about a quarter of a millisecond."""
+
 _PYTHON_ENV: Final = (
     f"python: {PYTHON}\nbuild_dependencies:\n- pip\n- setuptools\n- wheel\ndependencies:\n- -r requirements.txt\n"
 ).encode()
+_PYTHON_ENV_DIGEST: Final = digests.of_bytes(_PYTHON_ENV)
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +68,12 @@ def write_model(
         through ``logging``.
     replace : put it in the place of a model that stands there already.
 
+    Returns
+    -------
+    LoggedModel
+        With the digest of the whole folder, as `autotrack.digests.of_folder` takes it; where the model's file is larger
+        than `HASHED`, the digest is left empty, to be taken when nobody waits.
+
     Raises
     ------
     SettingsError
@@ -79,7 +90,9 @@ def write_model(
     try:
         _make_folder(temporary)
         try:
-            size = _write(temporary, model, form, run_id, signature, input_example, created, artifact_path, remark)
+            size, digest = _write(
+                temporary, model, form, run_id, signature, input_example, created, artifact_path, remark
+            )
             (_replace if replace else os.rename)(temporary, target)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -92,7 +105,7 @@ def write_model(
         raise ModelError(f"{name} cannot be written to {target}: {error.strerror or error}") from error
     except Exception as error:
         raise ModelError(f"{name} cannot be written to {target}: {type(error).__name__}: {error}") from error
-    return LoggedModel(artifact_path, _class_name(model), form, size)
+    return LoggedModel(artifact_path, _class_name(model), form, size, digest=digest)
 
 
 def warm_up() -> None:
@@ -103,10 +116,11 @@ def warm_up() -> None:
 
 
 class _Written(NamedTuple):
-    """The modules that the model's file names, its bytes, and the types that skops has to be told to trust."""
+    """The modules that the model's file names, its size, its digest where it was taken, and types to be trusted."""
 
     modules: set[str]
     size: int
+    digest: str
     types: tuple[str, ...] = ()
 
 
@@ -124,17 +138,19 @@ def _write(
     created: datetime | int,
     artifact_path: str,
     remark: Callable[[str], None],
-) -> int:
+) -> tuple[int, str]:
     write_file = _write_skops if form == SKOPS else _write_plain if form == PICKLE else _write_pickle
-    modules, model_size, types = write_file(f"{folder}/{MODEL_FILES[form]}", model, remark)
+    modules, model_size, model_digest, types = write_file(f"{folder}/{MODEL_FILES[form]}", model, remark)
     if signature is not None and signature.library:
         modules.add(signature.library)
     requirements = find_requirements(modules, serialization_format=form)
-    requirements_text, conda_text = _environment_files(requirements)
+    environment = _environment_files(requirements)
     example_info: dict[str, str] = {}
+    files = dict(environment.digests)
     if input_example is not None:
-        example_info, example_size = _write_example(folder, input_example, remark)
+        example_info, example_size, example_digests = _write_example(folder, input_example, remark)
         model_size += example_size
+        files |= example_digests
     mlmodel = render_mlmodel(
         artifact_path=artifact_path,
         run_id=run_id,
@@ -151,31 +167,36 @@ def _write(
         serialization_format=form,
         skops_types=types,
     ).encode()
-    _write_file(f"{folder}/requirements.txt", requirements_text)
-    _write_file(f"{folder}/conda.yaml", conda_text)
+    _write_file(f"{folder}/requirements.txt", environment.requirements)
+    _write_file(f"{folder}/conda.yaml", environment.conda)
     _write_file(f"{folder}/python_env.yaml", _PYTHON_ENV)
     _write_file(f"{folder}/{MLMODEL}", mlmodel)
-    return model_size + len(requirements_text) + len(conda_text) + len(_PYTHON_ENV) + len(mlmodel)
+    size = model_size + len(environment.requirements) + len(environment.conda) + len(_PYTHON_ENV) + len(mlmodel)
+    if not model_digest:
+        return size, ""
+    files[MLMODEL] = digests.of_bytes(mlmodel)
+    files[MODEL_FILES[form]] = model_digest
+    return size, digests.of_digests(files)
 
 
 def _write_pickle(path: str, model: Any, remark: Callable[[str], None]) -> _Written:
     from autotrack.models.pickling import RecordingPickler
 
-    pickler, size = _dump(path, model, RecordingPickler)
-    return _Written(pickler.modules, size)
+    pickler, sink = _dump(path, model, RecordingPickler)
+    return _Written(pickler.modules, sink.size, sink.digest)
 
 
 def _write_plain(path: str, model: Any, remark: Callable[[str], None]) -> _Written:
     from autotrack.models.pickling import PlainPickler
 
-    pickler, size = _dump(path, model, PlainPickler, "; serialization_format='cloudpickle' takes more")
+    pickler, sink = _dump(path, model, PlainPickler, "; serialization_format='cloudpickle' takes more")
     if pickler.script_names:
         remark(
             f"the pickle of this {type(model).__name__} only names what the script itself defines "
             f"({', '.join(sorted(pickler.script_names))}): no other program can load it. Move that to a module of its "
             "own, or leave serialization_format at 'cloudpickle', which takes it along"
         )
-    return _Written(pickler.modules, size)
+    return _Written(pickler.modules, sink.size, sink.digest)
 
 
 def _write_skops(path: str, model: Any, remark: Callable[[str], None]) -> _Written:
@@ -188,16 +209,17 @@ def _write_skops(path: str, model: Any, remark: Callable[[str], None]) -> _Writt
             f"the skops file of this {type(model).__name__} holds types that have to be trusted by name when it is "
             f"loaded: load_model(…, trusted_types={unknown})"
         )
-    return _Written(dumped.modules, len(dumped.data), dumped.types)
+    digest = digests.of_bytes(dumped.data) if len(dumped.data) <= HASHED else ""
+    return _Written(dumped.modules, len(dumped.data), digest, dumped.types)
 
 
-def _dump(path: str, model: Any, make_pickler: Callable[[Any], Any], hint: str = "") -> tuple[Any, int]:
-    """The pickler when it is done, and how many bytes it wrote."""
+def _dump(path: str, model: Any, make_pickler: Callable[[Any], Any], hint: str = "") -> tuple[Any, Any]:
+    """The pickler when it is done, and the sink that it wrote to."""
     from autotrack.models.pickling import Sink
 
     fd = os.open(path, _FLAGS, 0o666)
     try:
-        sink = Sink(fd)
+        sink = Sink(fd, HASHED)
         pickler = make_pickler(sink)
         try:
             pickler.dump(model)
@@ -209,7 +231,7 @@ def _dump(path: str, model: Any, make_pickler: Callable[[Any], Any], hint: str =
             raise _unpicklable(model, pickler.last, error, hint) from error
     finally:
         os.close(fd)
-    return pickler, sink.size
+    return pickler, sink
 
 
 def _unpicklable(model: Any, last: Any, error: Exception, hint: str) -> ModelError:
@@ -221,7 +243,8 @@ def _unpicklable(model: Any, last: Any, error: Exception, hint: str) -> ModelErr
     return ModelError(message + hint)
 
 
-def _write_example(folder: str, data: Any, remark: Callable[[str], None]) -> tuple[dict[str, str], int]:
+def _write_example(folder: str, data: Any, remark: Callable[[str], None]) -> tuple[dict[str, str], int, dict[str, str]]:
+    """What the ``MLmodel`` says of it, its size, and the digests of its files."""
     from autotrack.models.example import FILE, SERVING_FILE, render_example
 
     try:
@@ -229,19 +252,30 @@ def _write_example(folder: str, data: Any, remark: Callable[[str], None]) -> tup
         text, serving_text = example.text.encode(), example.serving_text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         remark(f"the input example is left out of the model: {error}")
-        return {}, 0
+        return {}, 0, {}
     _write_file(f"{folder}/{FILE}", text)
     _write_file(f"{folder}/{SERVING_FILE}", serving_text)
-    return example.info, len(text) + len(serving_text)
+    taken = {FILE: digests.of_bytes(text), SERVING_FILE: digests.of_bytes(serving_text)}
+    return example.info, len(text) + len(serving_text), taken
+
+
+class _Environment(NamedTuple):
+    """The files that say what the model needs, and their digests by name."""
+
+    requirements: bytes
+    conda: bytes
+    digests: dict[str, str]
 
 
 @lru_cache(maxsize=256)
-def _environment_files(requirements: Requirements) -> tuple[bytes, bytes]:
-    """``requirements.txt`` and ``conda.yaml``."""
+def _environment_files(requirements: Requirements) -> _Environment:
     conda = ["channels:", "- conda-forge", "dependencies:", f"- python={PYTHON}", "- pip", "- pip:"]
     conda += [f"  - {pin}" for pin in requirements.pins]
     conda.append("name: model-env")
-    return "".join(f"{pin}\n" for pin in requirements.pins).encode(), "\n".join(conda).encode() + b"\n"
+    requirements_text = "".join(f"{pin}\n" for pin in requirements.pins).encode()
+    conda_text = "\n".join(conda).encode() + b"\n"
+    taken = {"requirements.txt": digests.of_bytes(requirements_text), "conda.yaml": digests.of_bytes(conda_text)}
+    return _Environment(requirements_text, conda_text, {**taken, "python_env.yaml": _PYTHON_ENV_DIGEST})
 
 
 def _write_file(path: str, data: bytes) -> None:

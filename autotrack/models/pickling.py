@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import dis
+import hashlib
 import os
 import pickle
 import pkgutil
@@ -12,6 +13,8 @@ from typing import Any, Final
 
 import cloudpickle
 from cloudpickle import cloudpickle as _internals
+
+from autotrack import digests
 
 PROTOCOL: Final = 5
 """Read by every Python that autotrack runs on; arrays go to the file without a copy in memory."""
@@ -25,14 +28,27 @@ _PROXY: Final = 4  # says that it is something else than its type is
 
 
 class Sink:
-    """The file that a pickler writes to: counts the bytes and keeps the error that a full disk gives."""
+    """The file that a pickler writes to: counts the bytes and keeps the error that a full disk gives.
 
-    __slots__ = ("_fd", "error", "size")
+    Parameters
+    ----------
+    fd : what to write to.
+    hashed : so many bytes are hashed on the way; a larger file has no digest in the end.
+    """
 
-    def __init__(self, fd: int) -> None:
+    __slots__ = ("_fd", "_hash", "_hashed", "error", "size")
+
+    def __init__(self, fd: int, hashed: int = 0) -> None:
         self._fd = fd
+        self._hash = hashlib.sha256()
+        self._hashed = hashed
         self.size = 0
         self.error: OSError | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of all that was written; empty where that was too much."""
+        return digests.PREFIX + self._hash.hexdigest() if self.size <= self._hashed else ""
 
     def write(self, data: Any) -> int:
         if type(data) is not bytes:
@@ -45,6 +61,8 @@ class Sink:
             self.error = error
             raise
         self.size += size
+        if self.size <= self._hashed:
+            self._hash.update(data)
         return size
 
 

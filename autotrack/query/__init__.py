@@ -9,19 +9,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autotrack.query.editing import delete_runs, restore_runs
     from autotrack.query.finding import experiments, get_run, list_runs
     from autotrack.query.loading import load_model
     from autotrack.query.table import search_runs
     from autotrack.query.view import RunView
 
-__all__ = ["RunView", "experiments", "get_run", "list_runs", "load_model", "search_runs"]
+__all__ = [
+    "RunView",
+    "delete_runs",
+    "experiments",
+    "get_run",
+    "list_runs",
+    "load_model",
+    "restore_runs",
+    "search_runs",
+]
 
 _HOMES = {
     "RunView": "view",
+    "delete_runs": "editing",
     "experiments": "finding",
     "get_run": "finding",
     "list_runs": "finding",
     "load_model": "loading",
+    "restore_runs": "editing",
     "search_runs": "table",
 }
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, get_args
 
 from autotrack.entities import CANDIDATE, Experiment, Run
 from autotrack.errors import AmbiguousRun, RunNotFound, SettingsError
 from autotrack.query import text
 from autotrack.query.sources import Keeper, StoreLike, reading, source
 from autotrack.query.view import RunView
-from autotrack.stores.base import Store
+from autotrack.stores.base import ACTIVE_RUNS, ALL_RUNS, DELETED_RUNS, Store, View
 
 LATEST: Final = "latest"
 SHORTEST_PREFIX: Final = 4
 EXAMPLE: Final = "metrics.r2_score > 0.5 and params.alpha = '0.1'"
 _ID: Final = re.compile(r"[0-9a-f]{32}")
+_HEX: Final = re.compile(r"[0-9a-f]+")
 _SHOWN: Final = 5
+_PARENTS_AT_ONCE: Final = 200
 
 
 def get_run(reference: str, *, store: StoreLike = None) -> RunView:
@@ -27,7 +29,7 @@ def get_run(reference: str, *, store: StoreLike = None) -> RunView:
     Parameters
     ----------
     reference : its id, at least the first 4 characters of its id, its name, or ``"latest"`` for the newest started
-        (a search, not the candidates that it tried).
+        (a search, not the candidates that it tried). A deleted run is found by its whole id only.
     store : a URI, a folder or an open store; the one in force when left out.
 
     Raises
@@ -48,6 +50,7 @@ def list_runs(
     limit: int | None = None,
     *,
     experiment: str | None = None,
+    view: View = ACTIVE_RUNS,
     store: StoreLike = None,
 ) -> list[Run]:
     """As `search_runs`, but gives the runs themselves rather than a DataFrame.
@@ -63,8 +66,10 @@ def list_runs(
         raise SettingsError(f"filter={filter!r}: expected text such as {EXAMPLE!r}")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
         raise SettingsError(f"limit={limit!r}: expected a whole number from 0 up, or None for all")
+    if view not in get_args(View):
+        raise SettingsError(f"view={view!r}: expected {', '.join(map(repr, get_args(View)))}")
     with reading(store) as opened:
-        return opened.search_runs(filter, _orders(order_by), limit, experiment=experiment)
+        return opened.search_runs(filter, _orders(order_by), limit, experiment=experiment, view=view)
 
 
 def experiments(store: StoreLike = None) -> list[Experiment]:
@@ -97,6 +102,56 @@ def find_run(store: Store, reference: str) -> Run:
     if meant:
         raise AmbiguousRun(_too_many(store, wanted, meant))
     raise RunNotFound(_nothing(store, wanted, too_short=bool(found)))
+
+
+def find_deleted(store: Store, reference: str) -> Run:
+    """The one deleted run that is meant; errors as `get_run`."""
+    wanted = reference.strip() if isinstance(reference, str) else ""
+    if not wanted:
+        raise RunNotFound(f"{reference!r} names no run; give an id, the beginning of one, a name or {LATEST!r}")
+    if wanted == LATEST:
+        found = store.search_runs(None, (), 1, view=DELETED_RUNS)
+    else:
+        found = deleted_like(store, wanted)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise AmbiguousRun(_too_many(store, wanted, found))
+    try:
+        run = find_run(store, wanted)
+    except RunNotFound:
+        place = text.plain(store.uri)
+        message = f"no deleted run {text.plain(wanted)!r} in {place}; those there are: autotrack runs --deleted"
+        raise RunNotFound(message) from None
+    raise RunNotFound(f"the run {run.run_id} is not deleted")
+
+
+def deleted_like(store: Store, wanted: str) -> list[Run]:
+    """The deleted runs of this name, or whose id begins with it."""
+    quoted = wanted.replace("'", "''")
+    condition = f"run_name = '{quoted}'"
+    if len(wanted) >= SHORTEST_PREFIX and _HEX.fullmatch(wanted.lower()):
+        condition += f" OR run_id LIKE '{wanted.lower()}%'"
+    return store.search_runs(condition, view=DELETED_RUNS)
+
+
+def descendants(store: Store, runs: Iterable[Run]) -> list[Run]:
+    """The runs that were made inside these, at any depth, deleted or not; parents before their children."""
+    found: dict[str, Run] = {}
+    parents = [run.run_id for run in runs]
+    seen = set(parents)
+    while parents:
+        children: list[Run] = []
+        for start in range(0, len(parents), _PARENTS_AT_ONCE):
+            ids = ", ".join(
+                "'" + run_id.replace("'", "''") + "'" for run_id in parents[start : start + _PARENTS_AT_ONCE]
+            )
+            children += store.search_runs(f"parent_run_id IN ({ids})", view=ALL_RUNS)
+        new = [run for run in children if run.run_id not in seen]  # a cycle, as damage may make one, ends here
+        found |= {run.run_id: run for run in new}
+        seen |= found.keys()
+        parents = [run.run_id for run in new]
+    return list(found.values())
 
 
 def _not_a_candidate(store: Store, run: Run) -> Run:
@@ -134,6 +189,13 @@ def _too_many(store: Store, wanted: str, found: Sequence[Run]) -> str:
 def _nothing(store: Store, wanted: str, *, too_short: bool = False) -> str:
     name, place = repr(text.plain(wanted)), text.plain(store.uri)
     newest = store.search_runs(None, (), 200)
+    deleted = [] if wanted == LATEST else deleted_like(store, wanted)
+    if deleted:
+        more = f" and {len(deleted) - 1} more" if len(deleted) > 1 else ""
+        return (
+            f"no run {name} in {place}; a deleted one{more} is called so: autotrack restore {deleted[0].run_id[:12]} "
+            "brings it back, and its whole id shows it"
+        )
     if not newest:
         return f"no run {name}: the store {place} is empty; run a script with autotrack.autolog() in it first"
     lines = [f"no run {name} in {place}"]

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from autotrack.errors import ArtifactNotFound, ModelError
+from autotrack import digests
+from autotrack.entities import LoggedModel
+from autotrack.errors import ArtifactNotFound, ModelError, StoreError
 from autotrack.query import text
 from autotrack.query.finding import get_run
 from autotrack.query.sources import StoreLike
@@ -39,7 +41,8 @@ def load_model(
     RunNotFound, AmbiguousRun
         As `get_run`.
     ModelError
-        When the URI is none, the run has no such model, or it cannot be loaded here.
+        When the URI is none, the run has no such model, it is not what was logged (its digest is another one; nothing
+        of it is unpickled then), or it cannot be loaded here.
     """
     if isinstance(uri, os.PathLike):
         return _load_folder(Path(uri), trusted_types)
@@ -72,16 +75,38 @@ def load_from_run(run: RunView, path: str = "model", trusted_types: Iterable[str
         When the run has no such model, or it cannot be loaded here.
     """
     wanted = path.strip("/")
-    known = [model.path for model in run.models]
+    known = {model.path: model for model in run.models}
     if wanted not in known:
-        raise ModelError(_no_model(run, wanted, known))
+        raise ModelError(_no_model(run, wanted, list(known)))
     try:
         folder = run.artifact_path(wanted)
+        _verify(run, known[wanted], folder)
     except ArtifactNotFound as error:
         raise ModelError(
             f"run {run.run_id} ({text.plain(run.name)}) recorded a model at {wanted!r}, but its files are gone: {error}"
         ) from error
+    except StoreError as error:
+        raise ModelError(f"the model {wanted!r} of run {run.run_id} cannot be loaded: {error}") from error
     return _load(folder, trusted_types)
+
+
+def _verify(run: RunView, model: LoggedModel, folder: Path) -> None:
+    """Compare a model's folder with the digest that was logged of it, where there is one, before it is unpickled."""
+    if not digests.is_digest(model.digest):
+        return
+    try:
+        found = digests.of_folder(folder)
+    except OSError as error:
+        raise ModelError(f"the model {model.path!r} of run {run.run_id} cannot be read: {error}") from error
+    if found == model.digest:
+        return
+    # A run that goes on may have replaced its model since it was looked up.
+    now = next((other.digest for other in run.refreshed().models if other.path == model.path), model.digest)
+    if now == model.digest or now not in ("", found):
+        raise ModelError(
+            f"{digests.mismatch(run.run_id, model.path, now or model.digest, found)}. It was not loaded; if you know "
+            f"why, load the folder itself: {text.plain(str(folder))}"
+        )
 
 
 def _load_folder(folder: Path, trusted_types: Iterable[str | type] | None) -> Any:

@@ -10,7 +10,7 @@ from autotrack.entities import Run
 from autotrack.errors import SettingsError, StoreError
 from autotrack.query.finding import list_runs
 from autotrack.query.sources import StoreLike, reading
-from autotrack.stores.base import Store
+from autotrack.stores.base import ACTIVE_RUNS, Store, View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,7 @@ COLUMNS: Final = (
     "duration",
     "parent_run_id",
     "broken",
+    "deleted_time",
 )
 """The columns that every result has."""
 
@@ -37,13 +38,14 @@ _NO_TIME: Final = -(2**63)
 
 KINDS: Final = ("metrics", "params", "tags")
 
-_KEYWORDS: Final = ("filter", "order_by", "limit", "experiment", "store")
+_KEYWORDS: Final = ("filter", "order_by", "limit", "experiment", "view", "store")
 _ELSEWHERE: Final = {
     "filter_string": "filter",
     "max_results": "limit",
     "experiment_ids": "experiment",
     "experiment_names": "experiment",
     "tracking_uri": "store",
+    "run_view_type": "view",
 }
 
 
@@ -53,6 +55,7 @@ def search_runs(
     limit: int | None = None,
     *,
     experiment: str | None = None,
+    view: View = ACTIVE_RUNS,
     store: StoreLike = None,
     **unknown: Any,
 ) -> pd.DataFrame:
@@ -64,6 +67,7 @@ def search_runs(
     order_by : one or several keys, e.g. ``"metrics.rmse"`` or ``["start_time DESC"]``.
     limit : how many at the most.
     experiment : the name of the one experiment to look in.
+    view : ``"active"`` runs, ``"deleted"`` ones, or ``"all"``.
     store : a URI, a folder or an open store; the one in force when left out.
 
     Returns
@@ -82,7 +86,7 @@ def search_runs(
     for name in unknown:
         _refuse(name)
     with reading(store) as opened:
-        return _frame(list_runs(filter, order_by, limit, experiment=experiment, store=opened), opened)
+        return _frame(list_runs(filter, order_by, limit, experiment=experiment, view=view, store=opened), opened)
 
 
 def keys(runs: Sequence[Run], kind: str) -> list[str]:
@@ -124,6 +128,7 @@ def _frame(runs: Sequence[Run], store: Store) -> pd.DataFrame:
         "duration": numbers(run.duration for run in runs),
         "parent_run_id": texts(run.parent_run_id for run in runs),
         "broken": texts(run.broken for run in runs),
+        "deleted_time": times(run.deleted_time for run in runs),
     }
     for kind in KINDS:
         columns: dict[str, list[Any]] = {}

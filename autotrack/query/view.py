@@ -11,17 +11,18 @@ from autotrack.entities import Artifact, Dataset, LoggedModel, Metric, Note, Run
 from autotrack.events import dataset_to_json, number_to_json
 from autotrack.query import text
 from autotrack.query.report import CaptureReport, capture_report
-from autotrack.stores.base import Store
+from autotrack.stores.base import Store, View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 class RunView:
-    """A recorded run, read-only.
+    """A recorded run.
 
     It is the run as it was when it was looked up; artifacts, children and metric histories are read when asked for.
-    Get one from `autotrack.get_run`.
+    What was recorded stays as it is: only its tags can be set, and it can be deleted and restored. Get one from
+    `autotrack.get_run`.
     """
 
     __slots__ = ("_keeper", "_run", "_store")
@@ -119,10 +120,55 @@ class RunView:
     def parent_run_id(self) -> str | None:
         return self._run.parent_run_id
 
+    def refreshed(self) -> RunView:
+        """The run as it is now.
+
+        Raises
+        ------
+        RunNotFound
+            When it is no longer there.
+        """
+        return RunView(self._store.get_run(self.run_id), self._store, self._keeper)
+
+    @property
+    def deleted_time(self) -> datetime | None:
+        """When it was deleted, in UTC; ``None`` for an active run."""
+        return text.utc(self._run.deleted_time)
+
+    def delete(self) -> list[str]:
+        """Delete the run and those made inside it; see `autotrack.delete_runs`. Gives back the ids of all of them."""
+        from autotrack.query import editing
+
+        deleted = editing.delete_runs(self.run_id, store=self._store)
+        self._run = self._store.get_run(self.run_id)
+        return deleted
+
+    def restore(self) -> list[str]:
+        """Undo `delete`; see `autotrack.restore_runs`."""
+        from autotrack.query import editing
+
+        restored = editing.restore_runs(self.run_id, store=self._store) if self._run.deleted_time is not None else []
+        self._run = self._store.get_run(self.run_id)
+        return restored
+
+    def set_tag(self, key: str, value: str) -> None:
+        """Set a tag of the recorded run.
+
+        Raises
+        ------
+        SettingsError
+            When the key or the value is no text.
+        """
+        from autotrack.query import editing
+
+        editing.set_tags(self._store, self.run_id, {key: value})
+        self._run = self._store.get_run(self.run_id)
+
     @property
     def children(self) -> list[RunView]:
         """The runs that were made inside this one, newest first."""
-        found = self._store.search_runs(f"attributes.parent_run_id = '{self.run_id}'")
+        view: View = "active" if self._run.deleted_time is None else "all"
+        found = self._store.search_runs(f"attributes.parent_run_id = '{self.run_id}'", view=view)
         return [RunView(run, self._store, self._keeper) for run in found]
 
     @property
@@ -236,6 +282,8 @@ class RunView:
         for label, items in (("params", params), ("metrics", metrics)):
             if items:
                 lines.append(f"  {label:<9} {_some(items)}")
+        if run.deleted_time is not None:
+            lines.append(f"  deleted   on {text.stamp(run.deleted_time)}")
         if run.datasets:
             lines.append(f"  data      {_some([_dataset(dataset) for dataset in run.datasets])}")
         if run.models:
@@ -272,6 +320,7 @@ def summary(run: Run) -> dict[str, Any]:
         "duration": run.duration,
         "parent_run_id": run.parent_run_id,
         "broken": run.broken,
+        "deleted_time": text.iso(run.deleted_time),
         "metrics": {key: number_to_json(value) for key, value in run.metrics.items()},
         "params": dict(run.params),
         "tags": dict(run.tags),

@@ -20,15 +20,20 @@ ENTRY_POINTS: Final = "autotrack.stores"
 _BUILT_IN: Final = {
     "file": "autotrack.stores.local:open_uri",
     "memory": "autotrack.stores.memory:open_uri",
+    "http": "autotrack.stores.mlflow.rest.store:open_uri",
+    "https": "autotrack.stores.mlflow.rest.store:open_uri",
+    "mlruns": "autotrack.stores.mlflow.folder:open_uri",
+    **dict.fromkeys(("sqlite", "postgresql", "postgres", "mysql", "mariadb"), "autotrack.stores.database:open_uri"),
 }
 
 
 def open_store(uri: str | os.PathLike[str]) -> Store:
     """Open the store that a URI or path names.
 
-    ``memory:`` and ``file:`` are built in; a path is a folder. Other packages add schemes by an entry point of the
-    group ``autotrack.stores``, named like the scheme, that loads to a callable taking the URI. For
-    ``scheme+driver:…`` the whole word is looked up first, then the word before the ``+``.
+    A path is a folder, and so is a ``file:`` URI; ``sqlite:``, ``postgresql:``, ``mysql:`` and ``mariadb:`` are
+    databases, ``memory:`` lasts as long as the process. Other packages add schemes by an entry point of the group
+    ``autotrack.stores``, named like the scheme, that loads to a callable taking the URI. For ``scheme+driver:…`` the
+    whole word is looked up first, then the word before the ``+``.
 
     Raises
     ------
@@ -46,6 +51,23 @@ def open_store(uri: str | os.PathLike[str]) -> Store:
     return _factory(scheme, text)(text)
 
 
+def check_known(uri: str) -> None:
+    """Make sure that there is a store for a URI, without loading or opening it.
+
+    Raises
+    ------
+    StoreError
+        When no store knows the scheme; the message lists those that there are.
+    """
+    scheme = scheme_of(uri)
+    names = (scheme, scheme.partition("+")[0])
+    if scheme and not any(name in _BUILT_IN for name in names):
+        from importlib.metadata import entry_points
+
+        if not any(entry_points(group=ENTRY_POINTS, name=name) for name in names):
+            raise _unknown(scheme, uri, entry_points(group=ENTRY_POINTS))
+
+
 def _factory(scheme: str, uri: str) -> Callable[[str], Store]:
     names = dict.fromkeys((scheme, scheme.partition("+")[0]))
     for name in names:
@@ -57,9 +79,12 @@ def _factory(scheme: str, uri: str) -> Callable[[str], Store]:
     for name in names:
         for entry_point in entry_points(group=ENTRY_POINTS, name=name):
             return _load(entry_point, uri)
-    known = ", ".join(_known(entry_points(group=ENTRY_POINTS)))
-    raise StoreError(
-        f"no store for {scheme}: in {uri!r}; there are {known} and folders "
+    raise _unknown(scheme, uri, entry_points(group=ENTRY_POINTS))
+
+
+def _unknown(scheme: str, uri: str, others: Iterable[Any]) -> StoreError:
+    return StoreError(
+        f"no store for {scheme}: in {uri!r}; there are {', '.join(_known(others))} and folders "
         f"(a folder with a colon in its name is written ./{uri})"
     )
 

@@ -173,25 +173,32 @@ def histories(store: Store, run: Run) -> dict[str, list[Metric]]:
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """Something that no reader misses: ``kind`` is ``"run"``, ``"artifacts"`` or ``"partial"`` (a broken-off write).
+    """Something that no reader misses.
 
-    ``place`` names it for people, ``size`` is in bytes, ``None`` where it is not known.
+    ``kind`` is ``"run"``, ``"artifacts"`` (of no run), ``"partial"`` (a broken-off write) or ``"journals"`` (files that
+    can become one). ``place`` names it for people, ``size`` is in bytes, ``None`` where it is not known. ``kept`` says
+    why it stays for now; empty for what `Maintained.collect` removes.
     """
 
     kind: str
     place: str
     size: int | None = None
     run_id: str | None = None
+    kept: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found wrong: ``subject`` names the run, file or table; ``repaired`` tells what was done about it."""
+    """What a check found wrong: ``subject`` names the run, file or table; ``repaired`` tells what was done about it.
+
+    ``is_note`` marks what is worth knowing and no damage, such as the unfinished last line of a killed process.
+    """
 
     subject: str
     message: str
     repaired: str | None = None
     run_id: str | None = None
+    is_note: bool = False
 
 
 @runtime_checkable

@@ -145,11 +145,12 @@ _NUMBER: Final = re.compile(
     r"\s*[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?)\s*", re.ASCII | re.IGNORECASE
 )
 _LONGEST_NUMBER: Final = 400
+_NUMBER_STARTS: Final = frozenset("0123456789+-.iI \t\n\r\f\v")
 
 
 def param_number(text: str) -> float | None:
     """The number that a param's text reads as; ``None`` for other text, NaN, and texts too long for a number."""
-    if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+    if text[:1] not in _NUMBER_STARTS or len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
         return None
     return float(text)
 

@@ -189,7 +189,8 @@ class State:
 
 def clamp(number: int) -> int:
     """The nearest integer that fits into 64 bits."""
-    return max(_MIN, min(int(number), _MAX))
+    number = int(number)
+    return number if _MIN <= number <= _MAX else max(_MIN, min(number, _MAX))
 
 
 def _later(kept: tuple[Place, Any] | None, place: Place, event: Any) -> tuple[Place, Any]:

@@ -10,12 +10,14 @@
             store.close()
 
 Every test of `StoreContract` begins with an empty store and asks one guarantee of `autotrack.stores.base.Store`; every
-test of `IntegrationContract` asks one promise to the program that is observed.
+test of `IntegrationContract` asks one promise to the program that is observed; `ArtifactStorageContract` is for what
+keeps the files of runs.
 """
 
 from __future__ import annotations
 
 from autotrack.testing.integrations import IntegrationContract
+from autotrack.testing.storages import ArtifactStorageContract
 from autotrack.testing.stores import StoreContract
 
-__all__ = ["IntegrationContract", "StoreContract"]
+__all__ = ["ArtifactStorageContract", "IntegrationContract", "StoreContract"]

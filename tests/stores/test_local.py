@@ -19,7 +19,7 @@ from autotrack.errors import ArtifactNotFound, StoreError
 from autotrack.events import ArtifactLogged, Event, MetricsLogged, ModelLogged, ParamsLogged, RunEnded, TagsSet
 from autotrack.journal import JournalWriter
 from autotrack.stores.local import LocalStore
-from autotrack.stores.local.index import SCHEMA_VERSION
+from autotrack.stores.local.tables import SCHEMA_VERSION
 from autotrack.testing.samples import ESCAPES, Journal, started
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -157,12 +157,14 @@ def test_a_folder_or_dangling_link_among_the_journals_is_named(folder: Path, wri
 
 def test_a_journal_that_becomes_readable_is_read(folder: Path, writer: JournalWriter) -> None:
     writer.append(whole_run(A))
-    content = writer.path.read_bytes()
+    elsewhere = JournalWriter(folder.parent / "elsewhere")
+    elsewhere.append(whole_run(B))
+    elsewhere.close()
     other = folder / "journals" / "other.jsonl"
     other.write_bytes(b"garbage")
     store = LocalStore(folder)
     assert store.get_run("other").status == BROKEN
-    other.write_bytes(content.replace(A.encode(), B.encode()).replace(writer.journal_id.encode(), b"other"))
+    shutil.copyfile(elsewhere.path, other)
     assert {run.run_id: run.status for run in store.search_runs()} == {A: FINISHED, B: FINISHED}
     assert store.problems() == []
 
@@ -213,7 +215,7 @@ def test_facts_nested_as_deep_as_json_allows_do_no_harm(folder: Path, writer: Jo
     assert store.problems()
 
 
-@pytest.mark.parametrize("damage", ["deleted", "garbage", "cut", "older", "newer", "no tables", "not ours", "pages"])
+@pytest.mark.parametrize("damage", ["deleted", "garbage", "cut", "older", "no tables", "not ours", "pages"])
 def test_an_index_that_cannot_be_used_is_made_anew(folder: Path, writer: JournalWriter, damage: str) -> None:
     for number in range(200):
         writer.append(whole_run(f"{number:032x}"))
@@ -238,7 +240,7 @@ def test_an_index_that_cannot_be_used_is_made_anew(folder: Path, writer: Journal
             connection.close()
         case _:
             with sqlite3.connect(path) as connection:
-                version = {"older": SCHEMA_VERSION - 1, "newer": SCHEMA_VERSION + 1}.get(damage, SCHEMA_VERSION)
+                version = 5 if damage == "older" else SCHEMA_VERSION
                 connection.execute("DROP TABLE points")
                 connection.execute(f"PRAGMA user_version = {version}")
             connection.close()
@@ -516,14 +518,14 @@ def test_an_artifact_that_is_gone_is_told_from_one_that_never_was(folder: Path, 
     writer.append([started(A), started(B), ModelLogged(A, LoggedModel("model"))])
     store = LocalStore(folder)
     with pytest.raises(
-        ArtifactNotFound, match=r"'model' of run 'a+' was recorded, and is no longer on disk; .*there\.txt"
+        ArtifactNotFound, match=r"'model' of run 'a+' was recorded, and is no longer there; .*there\.txt"
     ):
         store.artifact_path(A, "model")
     with pytest.raises(
         ArtifactNotFound, match=r"'modle' of run 'a+' does not exist; looked in .*; its artifacts are there"
     ):
         store.artifact_path(A, "modle")
-    with pytest.raises(ArtifactNotFound, match="it has no artifacts on disk"):
+    with pytest.raises(ArtifactNotFound, match="it has no artifacts there"):
         store.artifact_path(B, "model")
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from autotrack.entities import Artifact
+from autotrack import digests
+from autotrack.entities import Artifact, LoggedModel
 from autotrack.errors import ArtifactNotFound, StoreError
 
 PARTIAL: Final = re.compile(r"\.tmp-[0-9a-f]{8}$")
@@ -18,12 +20,130 @@ PARTIAL: Final = re.compile(r"\.tmp-[0-9a-f]{8}$")
 _SHOWN: Final = 10
 
 
+class FolderArtifacts:
+    """Artifacts as ``FOLDER/<run id>/<path>``; see `autotrack.stores.artifacts.base.ArtifactStorage`.
+
+    Parameters
+    ----------
+    folder : need not exist.
+
+    Raises
+    ------
+    StoreError
+        When something other than a folder stands there.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder: Final = Path(os.path.abspath(os.path.expanduser(folder)))
+        if self.folder.exists() and not self.folder.is_dir():
+            raise StoreError(f"{self.folder} is a file; artifacts stand in a folder")
+
+    @property
+    def uri(self) -> str:
+        """The folder's absolute path."""
+        return str(self.folder)
+
+    def put(self, run_id: str, path: str, source: Path) -> None:
+        """See `ArtifactStorage.put`."""
+        put(self.folder, run_id, path, source)
+
+    def listing(self, run_id: str, path: str, logged: Iterable[Artifact]) -> list[Artifact]:
+        """See `ArtifactStorage.listing`."""
+        return listing(self.folder, run_id, path, logged)
+
+    def fetch(self, run_id: str, path: str, logged: Iterable[Artifact | LoggedModel]) -> Path:
+        """See `ArtifactStorage.fetch`. It stands there already; its digest is verified."""
+        logged = list(logged)
+        files = [Artifact(item.path, is_dir=True) if isinstance(item, LoggedModel) else item for item in logged]
+        found = find(self.folder, run_id, path, files)
+        verify(found, run_id, path, logged)
+        return found
+
+    def runs(self) -> Iterator[str]:
+        """See `ArtifactStorage.runs`."""
+        try:
+            with os.scandir(self.folder) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_dir() and not PARTIAL.search(entry.name))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be read: {error}") from error
+        yield from names
+
+    def remove(self, run_id: str) -> None:
+        """See `ArtifactStorage.remove`."""
+        if not folder_name_is_safe(run_id):
+            return
+        folder = self.folder / run_id
+        try:
+            if folder.is_symlink():
+                folder.unlink()
+            else:
+                shutil.rmtree(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"the artifacts in {folder} cannot be removed: {error}") from error
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def path_of_uri(uri: str) -> Path:
+    """The path of a ``file:`` URI.
+
+    Raises
+    ------
+    StoreError
+        When it names another host.
+    """
+    from urllib.parse import unquote, urlsplit
+    from urllib.request import url2pathname
+
+    parts = urlsplit(uri)
+    if parts.netloc not in ("", "localhost", "."):
+        raise StoreError(f"{uri}: a file: URI cannot name another host ({parts.netloc}); write file:///path")
+    return Path(url2pathname(parts.path) if os.name == "nt" else unquote(parts.path, errors="surrogateescape"))
+
+
+def verify(found: Path, run_id: str, path: str, logged: Iterable[Artifact | LoggedModel]) -> None:
+    """Compare a file or folder with the digest that was logged of it, where there is one.
+
+    Raises
+    ------
+    StoreError
+        When they differ, naming both; or when it cannot be read.
+    """
+    wanted = logged_digest(path, logged)
+    if not wanted:
+        return
+    try:
+        digest = digests.of_folder(found) if found.is_dir() else digests.of_file(found)
+    except OSError as error:
+        raise StoreError(f"artifact {path!r} of run {run_id!r} cannot be read: {error}") from error
+    if digest != wanted:
+        raise StoreError(digests.mismatch(run_id, path, wanted, digest))
+
+
+def logged_digest(path: str, logged: Iterable[Artifact | LoggedModel]) -> str:
+    """The digest that was logged of a path; empty where none was, or none that can be verified."""
+    parts = parts_of(path)
+    for item in logged:
+        if item.digest and digests.is_digest(item.digest) and parts_of(item.path) == parts:
+            return item.digest
+    return ""
+
+
 def folder_name_is_safe(run_id: str) -> bool:
     """Whether a run id, which may come from anybody's journal, can name a folder."""
-    return run_id not in ("", ".", "..") and not any(char in run_id for char in "/\\\0:")
+    return run_id not in ("", ".", "..") and not any(char in "/\\\0:" or _is_surrogate(char) for char in run_id)
 
 
-def find(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> Path:
+def _is_surrogate(char: str) -> bool:
+    return "\ud800" <= char <= "\udfff"
+
+
+def find(root: Path, run_id: str, path: str, logged: Iterable[Artifact], *, known_as: str | None = None) -> Path:
     """Where an artifact stands.
 
     Parameters
@@ -31,46 +151,51 @@ def find(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> Path
     root : the folder with one folder per run.
     path : relative to the run's folder; blank for that folder itself.
     logged : the artifacts that events name.
+    known_as : the run's id for people, where its folder has another name.
 
     Raises
     ------
     ArtifactNotFound
         When there is none, or when ``path`` leaves the run's folder; the message says what there is.
     """
-    parts = _parts(path)
+    parts = parts_of(path)
+    name = run_id if known_as is None else known_as
     if parts is None or not folder_name_is_safe(run_id):
-        raise ArtifactNotFound(f"{path!r} is not a path inside the artifacts of run {run_id!r}")
+        raise ArtifactNotFound(f"{path!r} is not a path inside the artifacts of run {name!r}")
     logged = list(logged)
     folder = root / run_id
     target = folder.joinpath(*parts)
     try:
         real = os.path.realpath(target, strict=True)
     except (OSError, ValueError):
-        raise ArtifactNotFound(_missing(root, run_id, path, parts, logged)) from None
+        raise ArtifactNotFound(missing(name, path, logged, _on_disk(root / run_id, []), str(root / run_id))) from None
     base = _base(folder)
     if real != base and not real.startswith(base + os.sep):
-        raise ArtifactNotFound(f"{path!r} is a link that leads out of the artifacts of run {run_id!r}")
+        raise ArtifactNotFound(f"{path!r} is a link that leads out of the artifacts of run {name!r}")
     return target
 
 
-def put(root: Path, run_id: str, path: str, source: Path) -> None:
+def put(root: Path, run_id: str, path: str, source: Path, *, known_as: str | None = None) -> None:
     """Copy a file or folder into a run's folder, in the place of what stands there; whole or not at all.
+
+    Parameters as of `find`.
 
     Raises
     ------
     StoreError
         When it cannot be copied, or the path leaves the run's folder.
     """
-    parts = _parts(path)
+    parts = parts_of(path)
+    name = run_id if known_as is None else known_as
     if not parts or not folder_name_is_safe(run_id):
-        raise StoreError(f"{path!r} is not a path inside the artifacts of run {run_id!r}")
+        raise StoreError(f"{path!r} is not a path inside the artifacts of run {name!r}")
     target = root.joinpath(run_id, *parts)
     partial = target.with_name(f"{target.name}.tmp-{os.urandom(4).hex()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         base = _base(root / run_id)
         if not (os.path.realpath(target.parent) + os.sep).startswith(base + os.sep):
-            raise StoreError(f"{path!r} is a link that leads out of the artifacts of run {run_id!r}")
+            raise StoreError(f"{path!r} is a link that leads out of the artifacts of run {name!r}")
         if target.exists() and os.path.samefile(source, target):
             return
         try:
@@ -85,7 +210,7 @@ def put(root: Path, run_id: str, path: str, source: Path) -> None:
         except BaseException:
             _remove(partial)
             raise
-    except (OSError, shutil.Error) as error:
+    except (OSError, ValueError) as error:  # a ValueError for a name that this system cannot write
         raise StoreError(f"cannot copy {source} to {target}: {error}") from error
 
 
@@ -113,12 +238,17 @@ def listing(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> l
 
     Links that lead out of the run's folder are left out. Empty for a path that is no folder.
     """
-    parts = _parts(path)
+    parts = parts_of(path)
     if parts is None:
         return []
+    return joined(parts, logged, _on_disk(root / run_id, parts) if folder_name_is_safe(run_id) else [])
+
+
+def joined(parts: list[str], logged: Iterable[Artifact], there: Iterable[Artifact]) -> list[Artifact]:
+    """What is there directly below a path, by name, and what events name besides."""
     found: dict[str, Artifact] = {}
     for artifact in logged:
-        named = _parts(artifact.path)
+        named = parts_of(artifact.path)
         if not named or named[: len(parts)] != parts or len(named) == len(parts):
             continue
         below = "/".join(named[: len(parts) + 1])
@@ -126,11 +256,10 @@ def listing(root: Path, run_id: str, path: str, logged: Iterable[Artifact]) -> l
             found[below] = Artifact(below, is_dir=True)
         else:
             found.setdefault(below, Artifact(below, artifact.size, artifact.digest, artifact.is_dir))
-    if folder_name_is_safe(run_id):
-        for artifact in _on_disk(root / run_id, parts):
-            known = found.get(artifact.path)
-            digest = known.digest if known is not None else ""
-            found[artifact.path] = Artifact(artifact.path, artifact.size, digest, artifact.is_dir)
+    for artifact in there:
+        known = found.get(artifact.path)
+        digest = known.digest if known is not None else ""
+        found[artifact.path] = replace(artifact, digest=digest or artifact.digest)
     return [found[name] for name in sorted(found)]
 
 
@@ -161,7 +290,7 @@ def _on_disk(folder: Path, parts: list[str]) -> list[Artifact]:
     return found
 
 
-def _parts(path: str) -> list[str] | None:
+def parts_of(path: str) -> list[str] | None:
     """The parts of a relative path; ``None`` for one that is absolute, climbs, or could not be a path."""
     windows = os.name == "nt"
     if "\0" in path or path.startswith("/") or (windows and ("\\" in path or ":" in path)):
@@ -170,10 +299,13 @@ def _parts(path: str) -> list[str] | None:
     return None if ".." in parts else parts
 
 
-def _missing(root: Path, run_id: str, path: str, parts: list[str], logged: list[Artifact]) -> str:
-    there = sorted(artifact.path + "/" * artifact.is_dir for artifact in _on_disk(root / run_id, []))
-    shown = ", ".join(there[:_SHOWN]) + (f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else "")
-    what = f"its artifacts are {shown}" if there else "it has no artifacts on disk"
-    was_logged = any(_parts(artifact.path) == parts for artifact in logged)
-    lost = " was recorded, and is no longer on disk" if was_logged else " does not exist"
-    return f"artifact {path!r} of run {run_id!r}{lost}; looked in {root / run_id}; {what}"
+def missing(
+    run_id: str, path: str, logged: Iterable[Artifact | LoggedModel], there: Iterable[Artifact], place: str
+) -> str:
+    """What is said of an artifact that is not there: what is, and where it was looked for."""
+    names = sorted(artifact.path + "/" * artifact.is_dir for artifact in there)
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    what = f"its artifacts are {shown}" if names else "it has no artifacts there"
+    was_logged = any(parts_of(item.path) == parts_of(path) for item in logged)
+    lost = " was recorded, and is no longer there" if was_logged else " does not exist"
+    return f"artifact {path!r} of run {run_id!r}{lost}; looked in {place}; {what}"

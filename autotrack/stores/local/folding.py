@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from autotrack import journal
-from autotrack.journal import SUFFIX, Chunk, Problem
-from autotrack.stores.local.index import APPLIED, DEAD, HEADLESS, LIVE, UNREADABLE, FileRow, Index, clean
+from autotrack import journal, packs
+from autotrack.journal import NOBODY, SUFFIX, Header, Part
+from autotrack.stores.local.index import FileRow, Index, clean
+from autotrack.stores.local.tables import APPLIED, DEAD, HEADLESS, LIVE, PACK, PACKED, UNREADABLE
 
 _MARK_LENGTH: Final = 64
 _TRANSACTION_SECONDS: Final = 0.5
+_ATTEMPTS: Final = 5
+
+
+class _VanishedError(Exception):
+    """A file was deleted between being listed and being read."""
 
 
 class _Rewritten(Exception):
@@ -27,37 +35,73 @@ def fold(folder: Path, index: Index) -> None:
     sqlite3.DatabaseError
         When the index cannot be read or written.
     """
-    try:
-        _fold(folder, index, start_over=False)
-    except _Rewritten:
-        _fold(folder, index, start_over=True)
+    start_over = False
+    for _ in range(_ATTEMPTS):
+        try:
+            if _fold(folder, index, start_over):
+                return
+            start_over = False
+        except _Rewritten:
+            start_over = True
 
 
-def _fold(folder: Path, index: Index, start_over: bool) -> None:
+def _fold(folder: Path, index: Index, start_over: bool) -> bool:
+    """Whether it is done; not when files vanished meanwhile: they may stand in a pack that is not listed yet."""
     journals = folder / journal.JOURNALS
     sizes = _sizes(journals)
     rows = index.files()
-    todo = [name for name in sorted(sizes) if start_over or _has_news(journals / name, rows.get(name), sizes[name])]
-    if not todo and not start_over and not _lost(journals, rows, sizes):
-        return
+    names = sorted(sizes, key=packs.order)
+    todo = [name for name in names if start_over or _has_news(journals / name, rows.get(name), sizes[name])]
+    if not todo and not start_over and not _missing(journals, rows, sizes):
+        return True
     todo.reverse()
+    done = True
     while True:
         with index.writing():
             rows = index.files()
-            if start_over or _lost(journals, rows, sizes):
+            while todo and packs.is_pack(todo[-1]) and not start_over:
+                name = todo.pop()
+                try:
+                    fold_pack(journals / name, rows.get(name), index)
+                except _VanishedError:
+                    done = False
+            if start_over or _lost(journals, rows, sizes, index):
                 index.clear()
                 start_over, rows = False, {}
-                todo = sorted(sizes, reverse=True)
+                todo = names[::-1]
             # Many journals share a transaction, because each costs a sync; but none is so long that others starve.
             deadline = time.monotonic() + _TRANSACTION_SECONDS
             while todo and time.monotonic() < deadline:
                 name = todo.pop()
-                _fold_file(journals / name, rows.get(name), index)
+                try:
+                    if packs.is_pack(name):
+                        fold_pack(journals / name, rows.get(name), index)
+                    elif not _fold_file(journals / name, rows.get(name), index, deadline):
+                        todo.append(name)
+                except _VanishedError:
+                    done = False
         if not todo:
-            return
+            return done
 
 
 def _sizes(journals: Path) -> dict[str, int]:
+    """The files and their sizes, from a listing during which nothing came or went, if there is such a moment."""
+    for _ in range(_ATTEMPTS):
+        before = _changed(journals)
+        sizes = _listed(journals)
+        if _changed(journals) == before:
+            break
+    return sizes
+
+
+def _changed(journals: Path) -> int:
+    try:
+        return journals.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _listed(journals: Path) -> dict[str, int]:
     sizes = {}
     try:
         with os.scandir(journals) as entries:
@@ -72,9 +116,21 @@ def _sizes(journals: Path) -> dict[str, int]:
     return sizes
 
 
-def _lost(journals: Path, rows: dict[str, FileRow], sizes: dict[str, int]) -> bool:
+def _missing(journals: Path, rows: dict[str, FileRow], sizes: dict[str, int]) -> list[FileRow]:
     # Another process may have folded a journal that is younger than our listing.
-    return any(not os.path.lexists(journals / name) for name in rows.keys() - sizes.keys())
+    return [rows[name] for name in rows.keys() - sizes.keys() if not os.path.lexists(journals / name)]
+
+
+def _lost(journals: Path, rows: dict[str, FileRow], sizes: dict[str, int], index: Index) -> bool:
+    """Whether a journal is gone, and what it held does not stand in a pack."""
+    lost = False
+    for row in _missing(journals, rows, sizes):
+        heir = index.packed_as(row.name)
+        if heir is None:
+            lost = True
+        else:
+            index.forget_file(row, heir)
+    return lost
 
 
 def _has_news(path: Path, row: FileRow | None, size: int) -> bool:
@@ -90,57 +146,110 @@ def _is_alive(path: Path) -> bool:
         return False
 
 
-def _fold_file(path: Path, row: FileRow | None, index: Index) -> None:
-    offset, size = 0 if row is None else row.offset, -1
+def _fold_file(path: Path, row: FileRow | None, index: Index, deadline: float) -> bool:
+    """Take in what a journal gained, a part at a time; whether that was all of it, or time was up before."""
     try:
         # A journal that grows while it is read is longer than this, so it is looked at again.
         size = path.stat().st_size
         if row is not None and row.offset and _mark(path, row.offset) != row.mark:
             raise _Rewritten
-        chunk = journal.read(path, offset)
-        state = _state(path, chunk)
-        chunks = [chunk]
-        if state == DEAD:  # what it wrote between our reading and its death
-            chunks.append(journal.read(path, chunk.offset))
-        written = path.stat().st_mtime_ns // 1_000_000
-        mark = _mark(path, chunks[-1].offset)
-        if state == HEADLESS and _is_foreign(path):
-            state, chunks = UNREADABLE, [Chunk(None, (), 0, (Problem(f"{path.name}: not an autotrack journal"),))]
+        parts = journal.read_parts(path, 0 if row is None else row.offset)
+        part = next(parts)
+        header, problem = part.header, part.problems[0].message if part.problems else None
+        if header is None:
+            if problem is not None or _is_foreign(path):
+                _unreadable(path, size, problem or f"{path.name}: not an autotrack journal", row, index)
+            elif row is None or row.state != UNREADABLE:
+                index.save_file(path.name, size, 0, b"", HEADLESS)
+            else:
+                raise _Rewritten
+            return True
+        if row is not None and row.state == UNREADABLE:
+            raise _Rewritten
+        return _fold_parts(path, size, header, chain([part], parts), index, deadline)
     except FileNotFoundError:
-        if not path.is_symlink():
-            return  # deleted meanwhile
-        chunks, state, mark, written = [_unreadable(path, "a link that leads nowhere")], UNREADABLE, b"", 0
+        if path.is_symlink():
+            _unreadable(path, -1, f"{path.name}: cannot be read (a link that leads nowhere)", row, index)
+            return True
+        raise _VanishedError from None
     except OSError as error:
-        chunks, state, mark, written = [_unreadable(path, error.strerror or str(error))], UNREADABLE, b"", 0
-        size = -2  # never a size, so it is tried again each time
-    if row is not None and row.state == UNREADABLE:
-        if state == UNREADABLE:
-            return
+        # That is never a size, so it is tried again each time.
+        _unreadable(path, -2, f"{path.name}: cannot be read ({error.strerror or error})", row, index)
+        return True
+
+
+def fold_pack(path: Path, row: FileRow | None, index: Index) -> None:
+    """Take in a pack, as it was written."""
+    if row is not None and row.state == PACK:
         raise _Rewritten
-    file = index.save_file(path.name, size, 0 if state == UNREADABLE else chunks[-1].offset, mark, state)
-    if state == UNREADABLE:
-        index.add_unreadable(file, path.name.removesuffix(SUFFIX), chunks[0].problems[0].message)
-        return
-    for chunk in chunks:
-        problems = list(chunk.problems)
-        if chunk.header is not None:
-            problems += index.fold(file, clean(chunk.header.journal), chunk.entries)
-        if problems:
+    size = -2  # as above
+    try:
+        size = path.stat().st_size
+        contents = packs.contents(path)
+        if row is not None:
+            raise _Rewritten  # it could not be read before
+        file = index.save_file(path.name, size, size, _mark(path, size), PACK)
+        index.add_problems(file, contents.problems)
+        for section in contents.sections:
+            _fold_section(path, section, index)
+    except FileNotFoundError:
+        raise _VanishedError from None
+    except (OSError, ValueError) as error:
+        _unreadable(path, -2 if isinstance(error, OSError) else size, f"{path.name}: {error}", row, index)
+
+
+def _fold_section(path: Path, section: packs.Section, index: Index) -> None:
+    name, digest = f"{path.name}/{section.name}", section.digest.encode()
+    file = index.save_file(name, section.length, section.offset, digest, PACKED)
+    journal_id = clean(section.header.journal)
+    known = index.has_file(section.name)  # then so are its problems
+    for lines, problems in packs.read_section(path, section):
+        problems += index.fold_lines(file, journal_id, path, lines)
+        if problems and not known:
             index.add_problems(file, problems)
+    index.skip_to(journal_id, section.last)
+    if section.header.owner.pid != NOBODY:
+        index.settle(file, DEAD, section.written)
+
+
+def _fold_parts(path: Path, size: int, header: Header, parts: Iterator[Part], index: Index, deadline: float) -> bool:
+    file = index.save_file(path.name, -2, 0, b"", LIVE)
+    journal_id, offset, state, is_whole = clean(header.journal), 0, LIVE, False
+    while True:
+        for part in parts:
+            problems = part.problems + index.fold_lines(file, journal_id, path, part.lines)
+            if problems:
+                index.add_problems(file, problems)
+            offset = part.offset
+            if time.monotonic() >= deadline:
+                # At the last part as well: then the next one, which is empty, is the end.
+                index.save_file(path.name, -2, offset, _mark(path, offset), LIVE)
+                return False
+        if is_whole:
+            break
+        state = _state(path, header)
+        if state != DEAD:
+            break
+        # What it wrote between our reading and its death.
+        parts, is_whole = journal.read_parts(path, offset), True
+    written = path.stat().st_mtime_ns // 1_000_000
+    index.save_file(path.name, size, offset, _mark(path, offset), state)
     if state in (LIVE, DEAD):
         index.settle(file, state, written)
+    return True
 
 
-def _unreadable(path: Path, reason: str) -> Chunk:
-    return Chunk(None, (), 0, (Problem(f"{path.name}: cannot be read ({reason})"),))
+def _unreadable(path: Path, size: int, message: str, row: FileRow | None, index: Index) -> None:
+    """List a file of which nothing can be read; nothing new where it is listed so already."""
+    if row is None or row.state != UNREADABLE:
+        file = index.save_file(path.name, size, 0, b"", UNREADABLE)
+        index.add_unreadable(file, path.name.removesuffix(SUFFIX), message)
 
 
-def _state(path: Path, chunk: Chunk) -> int:
-    if chunk.header is None:
-        return UNREADABLE if chunk.problems else HEADLESS
-    if not chunk.header.owner.pid:
+def _state(path: Path, header: Header) -> int:
+    if not header.owner.pid:
         return APPLIED
-    return LIVE if journal.is_alive(path, chunk.header) else DEAD
+    return LIVE if journal.is_alive(path, header) else DEAD
 
 
 def _is_foreign(path: Path) -> bool:

@@ -7,19 +7,18 @@ from and no owner, because this machine cannot know whether that process lives.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from autotrack.errors import StoreError
-from autotrack.events import FORMAT_VERSION, Entry, to_json
-from autotrack.journal import JOURNALS, SUFFIX, Header, Identity
+from autotrack.events import FORMAT_VERSION, Entry
+from autotrack.journal import JOURNALS, NOBODY, SUFFIX, Header, event_line, header_line
+from autotrack.owners import Identity
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.index import Index, clean
 
@@ -65,7 +64,7 @@ def write(folder: Path, index: Index, entries: Sequence[Entry]) -> None:
             files = {name: stack.enter_context(_opened(folder, name)) for name in sorted(by_journal)}
             fold(folder, index)
             texts = {name: _lines(new, index.last_number(name)) for name, new in by_journal.items()}
-            _append({files[name]: text.encode() for name, text in texts.items()})
+            _append({files[name]: _header(files[name], name) + text for name, text in texts.items() if text})
     except (OSError, ValueError, TypeError) as error:
         raise StoreError(f"cannot write to {folder}: {error}") from error
     fold(folder, index)
@@ -88,24 +87,46 @@ def locked(path: Path) -> Iterator[int]:
 def _opened(folder: Path, journal_id: str) -> Iterator[int]:
     name = journal_id if _SAFE_NAME.fullmatch(journal_id) else hashlib.sha256(journal_id.encode()).hexdigest()
     path = folder / JOURNALS / (name + COPY)
-    with locked(path) as fd:
+    with _locked_in_place(path) as fd:
         content = path.read_bytes()
         end = content.rfind(b"\n") + 1
         if end < len(content):
             os.ftruncate(fd, end)  # a writer was killed in the middle of a line; nobody has folded it
-        if not end:
-            header = Header(journal_id, FORMAT_VERSION, int(time.time() * 1000), Identity("", 0, "", ""))
-            os.write(fd, _dumps(asdict(header)).encode() + b"\n")
-        yield fd
+        try:
+            yield fd
+        finally:
+            if not os.fstat(fd).st_size:
+                path.unlink(missing_ok=True)  # there was nothing to write, or no room
 
 
-def _lines(entries: Sequence[Entry], last: int) -> str:
+def _header(fd: int, journal_id: str) -> bytes:
+    """The header for a file that has none yet."""
+    if os.fstat(fd).st_size:
+        return b""
+    return header_line(Header(journal_id, FORMAT_VERSION, int(time.time() * 1000), Identity("", NOBODY, "", "")))
+
+
+@contextmanager
+def _locked_in_place(path: Path) -> Iterator[int]:
+    """As `locked`, and the file still has its name: it may have been packed while we waited."""
+    while True:
+        with locked(path) as fd:
+            try:
+                is_in_place = os.path.samestat(os.stat(path), os.fstat(fd))
+            except FileNotFoundError:
+                is_in_place = False
+            if is_in_place:
+                yield fd
+                return
+
+
+def _lines(entries: Sequence[Entry], last: int) -> bytes:
     lines = []
     for entry in entries:
         if entry.number > last:
             last = entry.number
-            lines.append(_dumps({"n": last, **to_json(entry.event)}) + "\n")
-    return "".join(lines)
+            lines.append(event_line(last, entry.event))
+    return b"".join(lines)
 
 
 def _append(texts: dict[int, bytes]) -> None:
@@ -119,7 +140,3 @@ def _append(texts: dict[int, bytes]) -> None:
         for fd, size in sizes.items():
             os.ftruncate(fd, size)
         raise
-
-
-def _dumps(data: object) -> str:
-    return json.dumps(data, separators=(",", ":"), allow_nan=False)

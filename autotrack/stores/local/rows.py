@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from autotrack.entities import Artifact, Dataset, Experiment, LoggedModel, Metric, Note, Run
 from autotrack.events import dataset_from_json
-from autotrack.stores.local.sql import BROKEN, NEWEST_FIRST, Bound, decode, encode
+from autotrack.stores.local.sql import BROKEN, KEY, NEWEST_FIRST, Bound, decode, encode
+
+T = TypeVar("T")
 
 _CHUNK: Final = 500
 _RUN: Final = (
@@ -29,15 +31,16 @@ def search(
 
 def runs(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Run]:
     """The runs of these rows, in this order, everything about them fetched in bulk."""
+    names = _Names(connection)
     facts: dict[str | bytes, dict[str, Any]] = {}
     found: dict[int, Run] = {}
     for start in range(0, len(keys), _CHUNK):
         chunk = keys[start : start + _CHUNK]
-        params = _texts(connection, "params", chunk)
-        tags = _texts(connection, "tags", chunk)
+        params = _texts(connection, "params", chunk, names)
+        tags = _texts(connection, "tags", chunk, names)
         metrics: dict[int, dict[str, float]] = {key: {} for key in chunk}
         for run, name, value in _of(connection, "SELECT run, key, value FROM metrics", chunk):
-            metrics[run][decode(name)] = _number(value)
+            metrics[run][names[name]] = _number(value)
         datasets: dict[int, list[Dataset]] = {key: [] for key in chunk}
         for run, body in _logged(connection, "datasets", "body", chunk):
             datasets[run].append(dataset_from_json(json.loads(body)))
@@ -63,9 +66,9 @@ def runs(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Run]:
                 end_time=end_time,
                 parent_run_id=None if parent is None else decode(parent),
                 process_id=decode(process),
-                params=params[key],
-                metrics=metrics[key],
-                tags=tags[key],
+                params=_sorted(params[key]),
+                metrics=_sorted(metrics[key]),
+                tags=_sorted(tags[key]),
                 datasets=tuple(datasets[key]),
                 models=tuple(models[key]),
                 notes=tuple(notes[key]),
@@ -81,7 +84,7 @@ def history(connection: sqlite3.Connection, run: int, key: str) -> list[Metric]:
     """Every point of a metric, by step, then time, then as they were logged."""
     query = (
         "SELECT value, step, timestamp FROM points JOIN journals ON journals.id = points.journal "
-        "WHERE run = ? AND key = ? ORDER BY step, timestamp, journals.journal_id, number, position"
+        f"WHERE run = ? AND key = {KEY} ORDER BY step, timestamp, journals.journal_id, number, position"
     )
     return [
         Metric(key, _number(value), step, timestamp)
@@ -119,10 +122,25 @@ def logged_artifacts(connection: sqlite3.Connection, run: int) -> list[Artifact]
     return found + [Artifact(decode(path), is_dir=True) for (path,) in folders]
 
 
-def _texts(connection: sqlite3.Connection, table: str, chunk: Sequence[int]) -> dict[int, dict[str, str]]:
+class _Names(dict[int, str]):
+    """The names that keys stand for, looked up as they are met."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def __missing__(self, key: int) -> str:
+        (text,) = self._connection.execute("SELECT key FROM keys WHERE id = ?", (key,)).fetchone()
+        self[key] = decode(text)
+        return self[key]
+
+
+def _texts(
+    connection: sqlite3.Connection, table: str, chunk: Sequence[int], names: Mapping[int, str]
+) -> dict[int, dict[str, str]]:
     texts: dict[int, dict[str, str]] = {key: {} for key in chunk}
     for run, key, value in _of(connection, f"SELECT run, key, value FROM {table}", chunk):
-        texts[run][decode(key)] = decode(value)
+        texts[run][names[key]] = decode(value)
     return texts
 
 
@@ -142,6 +160,10 @@ def _of(
 def _facts(connection: sqlite3.Connection, process: str | bytes) -> dict[str, Any]:
     rows: Iterable[Any] = connection.execute("SELECT key, value FROM facts WHERE process_id = ?", (process,))
     return {decode(key): json.loads(value) for key, value in rows}
+
+
+def _sorted(values: dict[str, T]) -> dict[str, T]:
+    return {key: values[key] for key in sorted(values)}
 
 
 def _number(value: float | None) -> float:

@@ -11,7 +11,8 @@ Every value and every key is bound as a parameter. What SQL gives here equals `a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, cast
 
 from autotrack.stores.base import View
@@ -30,6 +31,20 @@ from autotrack.stores.expressions import (
 )
 
 Bound = str | bytes | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A piece of SQL with what it binds."""
+
+    text: str
+    bound: tuple[Bound, ...] = ()
+
+    def __add__(self, other: Sql | str) -> Sql:
+        if isinstance(other, str):
+            return Sql(self.text + other, self.bound)
+        return Sql(self.text + other.text, self.bound + other.bound)
+
 
 BROKEN: Final = (
     "CASE WHEN runs.started IS NOT NULL THEN runs.damage WHEN runs.damage IS NULL THEN 'its start is not recorded' "
@@ -55,6 +70,8 @@ VIEWS: Final[dict[View, str]] = {
     "deleted": "runs.deleted_time IS NOT NULL",
     "all": "1",
 }
+
+KEY: Final = "(SELECT id FROM keys WHERE keys.key = ?)"
 
 NEWEST_FIRST: Final = "runs.start_time DESC, runs.start_journal DESC, runs.start_number DESC, runs.run_id DESC"
 
@@ -89,6 +106,12 @@ def register(connection: sqlite3.Connection) -> None:
     connection.create_function("autotrack_like", 3, text_like, deterministic=True)
 
 
+def joined(word: str, parts: Iterable[Sql]) -> Sql:
+    """The parts with a word between them."""
+    parts = list(parts)
+    return Sql(word.join(part.text for part in parts), tuple(item for part in parts for item in part.bound))
+
+
 def compile_filter(expression: Expression | None) -> tuple[str, list[Bound]]:
     """The condition that a filter sets on a row of ``runs``, never NULL, and what to bind."""
     bound: list[Bound] = []
@@ -100,8 +123,7 @@ def compile_order(orders: Sequence[Order]) -> tuple[str, list[Bound]]:
     bound: list[Bound] = []
     terms: list[str] = []
     for order in orders:
-        for term, turns in _sort_terms(order.field, bound):
-            terms.append(term + (" DESC" if order.descending and turns else ""))
+        terms += _sort_terms(order, bound)
     return ", ".join([*terms, NEWEST_FIRST]), bound
 
 
@@ -131,13 +153,13 @@ def _exists(field: Field, bound: list[Bound], comparison: Comparison | None) -> 
     """Whether the run has the field, with a value that the comparison names."""
     if field.entity == "attribute" and field.key not in PROCESS_FACTS:
         column = _COLUMNS[field.key]
-        test = "" if comparison is None else f" AND {_test(comparison, column, bound)}"
-        return f"({column} IS NOT NULL{test})"
+        such = "" if comparison is None else f" AND {test(comparison, column, bound)}"
+        return f"({column} IS NOT NULL{such})"
     source, column = _source(field, bound)
     if comparison is not None and field.entity == "param" and comparison.numeric:
         column = "number"
-    test = "" if comparison is None else f" AND {_test(comparison, column, bound)}"
-    return f"EXISTS (SELECT 1 FROM {source}{test})"
+    such = "" if comparison is None else f" AND {test(comparison, column, bound)}"
+    return f"EXISTS (SELECT 1 FROM {source}{such})"
 
 
 def _source(field: Field, bound: list[Bound]) -> tuple[str, str]:
@@ -145,13 +167,13 @@ def _source(field: Field, bound: list[Bound]) -> tuple[str, str]:
     match field.entity:
         case "metric":
             bound.append(encode(field.key))
-            return "metrics WHERE run = runs.id AND key = ?", "value"
+            return f"metrics WHERE run = runs.id AND key = {KEY}", "value"
         case "param":
             bound.append(encode(field.key))
-            return "params WHERE run = runs.id AND key = ?", "value"
+            return f"params WHERE run = runs.id AND key = {KEY}", "value"
         case "tag":
             bound.append(encode(field.key))
-            return "tags WHERE run = runs.id AND key = ?", "value"
+            return f"tags WHERE run = runs.id AND key = {KEY}", "value"
         case "dataset":
             return "datasets WHERE run = runs.id", field.key
         case "model":
@@ -161,7 +183,7 @@ def _source(field: Field, bound: list[Bound]) -> tuple[str, str]:
             return "facts WHERE process_id = runs.process_id AND key = ? AND text IS NOT NULL", "text"
 
 
-def _test(comparison: Comparison, column: str, bound: list[Bound]) -> str:
+def test(comparison: Comparison, column: str, bound: list[Bound]) -> str:
     """``column operator value`` for a column that is not NULL; a NULL makes it NULL."""
     operator, value = comparison.operator, comparison.value
     if isinstance(value, tuple):
@@ -181,19 +203,22 @@ def _literal(value: Scalar) -> Bound:
     return encode(value) if isinstance(value, str) else value
 
 
-def _sort_terms(field: Field, bound: list[Bound]) -> list[tuple[str, bool]]:
-    """What to sort by, each with whether the direction turns it round: NULL is last in both."""
+def _sort_terms(order: Order, bound: list[Bound]) -> list[str]:
+    """What to sort by; runs without the field come last in either direction."""
+    field, turn = order.field, " DESC" if order.descending else ""
     if field.entity == "attribute" and field.key not in PROCESS_FACTS:
-        found = value = _COLUMNS[field.key]
-    elif field.entity == "param":
-        source, _ = _source(field, bound)
-        bound += bound[-1:] * 3
-        found, number, text = (f"(SELECT {column} FROM {source})" for column in ("1", "number", "CAST(value AS BLOB)"))
-        return [(f"{found} IS NULL", False), (f"{number} IS NULL", True), (number, True), (text, True)]
+        value = _COLUMNS[field.key]
     else:
         source, column = _source(field, bound)
-        bound += bound[-1:]
-        found = value = f"(SELECT {column} FROM {source})"
+        if field.entity == "param":
+            # Numbers before other texts; of a number only its value counts.
+            bound += bound[-1:] * 2
+            kind, number, text = (
+                f"(SELECT {what} FROM {source})"
+                for what in ("number IS NULL", "number", "CASE WHEN number IS NULL THEN CAST(value AS BLOB) END")
+            )
+            return [f"{kind}{turn} NULLS LAST", f"{number}{turn}", f"{text}{turn}"]
+        value = f"(SELECT {column} FROM {source})"
     if field.kind == "text":
         value = f"CAST({value} AS BLOB)"
-    return [(f"{found} IS NULL", False), (value, True)]
+    return [f"{value}{turn} NULLS LAST"]

@@ -2,16 +2,20 @@
 
 The journals and artifacts are the truth. Every read first folds what the journals gained, live ones included, into the
 index, each file in one transaction together with how far it was read; so several readers may fold at once, and nothing
-is taken in twice. An index that is damaged, of another version, or whose journals were deleted or rewritten is made
-anew; where it cannot be written it is kept in memory. No absolute path stands in the folder: it can be moved.
+is taken in twice. An index that is damaged, of an earlier version, or whose journals were deleted or rewritten is made
+anew; one of a newer version is left alone, and another used beside it; one that cannot be written is kept in memory.
+No absolute path stands in the folder: it can be moved.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,18 +23,26 @@ from autotrack import journal
 from autotrack.entities import Artifact, Experiment, Metric, Run
 from autotrack.errors import FilterError, RunNotFound, StoreError
 from autotrack.events import Entry
+from autotrack.hooks import before_read
 from autotrack.stores.artifacts import folder as artifact_files
-from autotrack.stores.base import ACTIVE_RUNS, View
+from autotrack.stores.base import ACTIVE_RUNS, Finding, Garbage, View
 from autotrack.stores.filters import parse_filter, parse_orders
-from autotrack.stores.local import rows
+from autotrack.stores.local import compaction, rows, sweeping
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.incoming import locked, make_folder, write
-from autotrack.stores.local.index import Index
-from autotrack.stores.local.sql import NEWEST_FIRST, VIEWS, Bound, compile_filter, compile_order, encode
+from autotrack.stores.local.index import Index, NewerIndexError
+from autotrack.stores.local.planning import search
+from autotrack.stores.local.sql import VIEWS, Bound, encode
+from autotrack.stores.local.tables import SCHEMA_VERSION
 
 ARTIFACTS: Final = "artifacts"
 INDEX: Final = "runs.db"
 _TOO_MUCH: Final = ("parser stack overflow", "expression tree is too large", "too many sql variables")
+
+_ATTEMPTS: Final = 10
+_TIDY_SECONDS: Final = 60
+
+_said: set[Path] = set()
 
 T = TypeVar("T")
 
@@ -38,14 +50,7 @@ T = TypeVar("T")
 def open_uri(uri: str) -> LocalStore:
     """The store of a path or a ``file:`` URI."""
     if uri.lower().startswith("file:"):
-        from urllib.parse import unquote, urlsplit
-        from urllib.request import url2pathname
-
-        parts = urlsplit(uri)
-        if parts.netloc not in ("", "localhost", "."):
-            raise StoreError(f"{uri}: a file: URI cannot name another host ({parts.netloc}); write file:///path")
-        path = url2pathname(parts.path) if os.name == "nt" else unquote(parts.path, errors="surrogateescape")
-        return LocalStore(Path(path))
+        return LocalStore(artifact_files.path_of_uri(uri))
     return LocalStore(Path(uri))
 
 
@@ -71,6 +76,8 @@ class LocalStore:
         self._index: Index | None = None
         self._parents: Index | None = None
         self._in_memory = False
+        self._tidy_again = 0.0
+        self._leaves: int | None = None
 
     @property
     def uri(self) -> str:
@@ -109,14 +116,14 @@ class LocalStore:
         view: View = ACTIVE_RUNS,
     ) -> list[Run]:
         """See `Store.search_runs`."""
-        condition, bound = compile_filter(parse_filter(filter))
-        condition = f"{VIEWS[view]} AND {condition}"
-        order, order_bound = compile_order(parse_orders(order_by))
-        if experiment is not None:
-            condition, bound = f"runs.experiment = ? AND {condition}", [encode(experiment), *bound]
-        at_most = -1 if limit is None else max(0, min(limit, 2**63 - 1))
+        expression, orders = parse_filter(filter), parse_orders(order_by)
+
+        def query(index: Index) -> list[Run]:
+            keys = search(index.connection, expression, orders, limit, experiment=experiment, view=view)
+            return rows.runs(index.connection, keys)
+
         try:
-            return self._search(condition, [*bound, *order_bound], order, at_most)
+            return self._with_index(query)
         except StoreError as error:
             if any(reason in str(error.__cause__).lower() for reason in _TOO_MUCH):
                 message = f"the filter is too large for this SQLite ({error.__cause__}): {filter!r:.200}"
@@ -164,6 +171,43 @@ class LocalStore:
         query = "SELECT message FROM problems JOIN files ON files.id = problems.file ORDER BY files.name, problems.id"
         return self._with_index(lambda index: [str(message) for (message,) in index.connection.execute(query)])
 
+    def garbage(self, older_than: float = 0.0) -> list[Garbage]:
+        """See `Maintained.garbage`. Files of no run have to be a day old."""
+        with self._named_errors():
+            return self._with_index(
+                lambda index: sweeping.find(self.folder, self.folder / ARTIFACTS, index, older_than), closed=False
+            )
+
+    def collect(self, garbage: Sequence[Garbage]) -> None:
+        """See `Maintained.collect`. What a live process may write to stays."""
+        with self._named_errors():
+            self._with_index(
+                lambda index: sweeping.collect(self.folder, self.folder / ARTIFACTS, index, garbage), closed=False
+            )
+
+    def check(self, *, repair: bool = False, tell: Callable[[str, int, int], None] | None = None) -> list[Finding]:
+        """See `Maintained.check`.
+
+        Parameters
+        ----------
+        tell : is told now and then what is being checked, how many of it are done, and of how many.
+        """
+        from autotrack.stores.local.checking import Check
+
+        check = Check(
+            self.folder,
+            self.folder / ARTIFACTS,
+            self.folder / INDEX,
+            repair=repair,
+            reset=self._reset,
+            apply=self.apply,
+            tell=tell,
+        )
+        try:
+            return check.run()
+        except (OSError, ValueError, sqlite3.Error) as error:
+            raise StoreError(f"cannot check {self.folder}: {error}") from error
+
     def close(self) -> None:
         """See `Store.close`."""
         self._leave_the_parent_its_own()
@@ -172,8 +216,8 @@ class LocalStore:
                 self._index.close()
                 self._index = None
 
-    def _search(self, condition: str, bound: list[Bound], order: str = NEWEST_FIRST, limit: int = -1) -> list[Run]:
-        return self._with_index(lambda index: rows.search(index.connection, condition, bound, order, limit))
+    def _search(self, condition: str, bound: list[Bound]) -> list[Run]:
+        return self._with_index(lambda index: rows.search(index.connection, condition, bound))
 
     def _logged(self, run_id: str) -> list[Artifact]:
         return self._with_index(lambda index: rows.logged_artifacts(index.connection, self._key(index, run_id)))
@@ -187,15 +231,37 @@ class LocalStore:
     def _no_run(self, run_id: str) -> RunNotFound:
         return RunNotFound(f"no run {run_id!r} in {self.folder}")
 
-    def _with_index(self, query: Callable[[Index], T]) -> T:
-        """What a query answers, once everything is folded in."""
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise StoreError(f"cannot sweep {self.folder}: {error}") from error
+
+    def _with_index(self, query: Callable[[Index], T], *, closed: bool = True) -> T:
+        """What a query answers, once everything is folded in; ``closed`` in that it sees no change meanwhile."""
 
         def fold_and_query(index: Index) -> T:
             fold(self.folder, index)
+            if not closed:
+                return query(index)
+            self._tidy(index)
             with index.reading():
                 return query(index)
 
         return self._attempt(fold_and_query)
+
+    def _tidy(self, index: Index) -> None:
+        """Pack the journals of dead processes when there are very many; not in a process that may be training."""
+        if index.path is None or before_read or not compaction.is_due(index):
+            return
+        if time.monotonic() < self._tidy_again:
+            return
+        self._tidy_again = time.monotonic() + _TIDY_SECONDS
+        try:
+            compaction.compact(self.folder, index)
+        except OSError:  # no room or no right to write: the store can be read as it is
+            pass
 
     def _attempt(self, use: Callable[[Index], T]) -> T:
         """Use the index; where SQLite fails, again on a new file, and at last in memory."""
@@ -219,18 +285,35 @@ class LocalStore:
             self._process, self._lock, self._parents, self._index = os.getpid(), threading.RLock(), self._index, None
 
     def _open(self) -> Index:
-        path = None if self._in_memory or not (self.folder / journal.JOURNALS).is_dir() else self.folder / INDEX
+        path = None if self._in_memory or not (self.folder / journal.JOURNALS).is_dir() else self._path()
         if self._index is not None:
             if self._index.path == path and (path is None or _inode(path) == self._index.inode):
                 return self._index
             self._index.close()
             self._index = None
-        self._index = Index(path)
+        try:
+            self._index = _opened(path)
+        except NewerIndexError as error:
+            self._leave_newer(error)
+            self._index = _opened(self._path())
         return self._index
+
+    def _path(self) -> Path:
+        return self.folder / (INDEX if self._leaves != _inode(self.folder / INDEX) else f"{INDEX}.{SCHEMA_VERSION}")
+
+    def _leave_newer(self, error: NewerIndexError) -> None:
+        """Go on with an index beside the one of a newer autotrack."""
+        if self.folder not in _said:
+            _said.add(self.folder)
+            message = (
+                "%s; this autotrack goes on with an index of its own, %s.%d. A newer autotrack would read the first."
+            )
+            logging.getLogger("autotrack").warning(message, error, INDEX, SCHEMA_VERSION)
+        self._leaves = _inode(self.folder / INDEX)
 
     def _reset(self) -> bool:
         """Delete the damaged index; whether that could be done, by this process or another."""
-        path = self.folder / INDEX
+        path = self._path()
         damaged = _inode(path) if self._index is None else self._index.inode
         if self._index is not None:
             self._index.close()
@@ -239,7 +322,7 @@ class LocalStore:
             with locked(self.folder):
                 if _inode(path) == damaged:
                     for suffix in ("-journal", "-wal", "-shm", ""):
-                        path.with_name(INDEX + suffix).unlink(missing_ok=True)
+                        path.with_name(path.name + suffix).unlink(missing_ok=True)
         except OSError:
             return False
         return True
@@ -255,6 +338,15 @@ class LocalStore:
                 self._index.close()
                 self._index = Index(None)
             old.close()
+
+
+def _opened(path: Path | None) -> Index:
+    for _ in range(_ATTEMPTS):
+        try:
+            return Index(path)
+        except FileNotFoundError:  # another process deleted it, damaged, between our opening it and looking at it
+            continue
+    raise sqlite3.OperationalError(f"{path} is deleted again and again")
 
 
 def _inode(path: Path) -> int:

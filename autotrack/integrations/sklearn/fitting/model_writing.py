@@ -46,6 +46,8 @@ def write_models(
     example = first(_EXAMPLE, X) if settings.log_input_examples else None
     for path, model in models.items():
         with run.attempt(path, "write the fitted model"):
+            if run.step > 0:
+                run.replacing_model(path)
             written = write_model(
                 run.artifact_path(path),
                 model,

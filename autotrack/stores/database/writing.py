@@ -1,0 +1,286 @@
+"""Applying entries: folded in memory first, then written, each row once, in one transaction.
+
+Whoever writes holds the rows of the journals and runs that he writes of. So no two apply one journal at a time, and
+what is read of a run decides safely which of two values for one key stays. Rows are locked in the order of their
+digests; where two still wait for each other, the database ends one of them and it is tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from autotrack.entities import experiment_id
+from autotrack.events import Entry
+from autotrack.stores.database import merging, tables
+from autotrack.stores.database.codes import digests, escape
+from autotrack.stores.database.engine import Again, Database
+from autotrack.stores.database.inserting import Row, delete, escaped, insert, insert_new
+from autotrack.stores.database.names import CHUNK, Names, chunked
+from autotrack.stores.state import Place, State, clamp
+
+_RUNS: Final = tables.runs.c
+_ATTEMPTS: Final = 200
+
+
+@dataclass
+class _Batch:
+    """Entries that are not applied yet, folded, with the numbers of what they name."""
+
+    state: State
+    last: dict[str, tuple[int, int]]
+    """Of each journal: the number applied last, and the one applied last after this batch."""
+    journals: dict[str, int] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
+    experiments: dict[str, int] = field(default_factory=dict)
+    first_id: int = 0
+    ids: int = 0
+
+
+class Writer:
+    """What writes entries into a database.
+
+    Parameters
+    ----------
+    names, experiments : shared with what reads.
+    """
+
+    def __init__(self, database: Database, names: Names, experiments: Names) -> None:
+        self._database = database
+        self._names = names
+        self._experiments = experiments
+
+    def apply(self, entries: Iterable[Entry]) -> None:
+        """See `Store.apply`."""
+        by_journal: dict[str, list[Entry]] = {}
+        for entry in entries:
+            by_journal.setdefault(entry.journal_id, []).append(entry)
+        for attempt in range(_ATTEMPTS):
+            batch = self._prepare(by_journal)
+            if not batch.last:
+                return
+            try:
+                self._database.write(partial(self._write, batch=batch))
+                return
+            except Again:
+                if attempt + 1 == _ATTEMPTS:
+                    raise self._database.error(RuntimeError("too many others write the same"), "written to") from None
+                time.sleep(random.SystemRandom().random() * 0.01 * min(attempt, 20))
+
+    # Before the transaction: what shall be written, and numbers for it
+
+    def _prepare(self, by_journal: dict[str, list[Entry]]) -> _Batch:
+        batch, missing = self._database.read(lambda connection: self._look_up(connection, by_journal))
+        if any(missing.values()):
+            self._database.write(lambda connection: self._number(connection, batch, missing))
+            batch, missing = self._database.read(lambda connection: self._look_up(connection, by_journal, batch))
+            if any(missing.values()):
+                return self._prepare(by_journal)
+        return batch
+
+    def _look_up(
+        self, connection: Connection, by_journal: dict[str, list[Entry]], before: _Batch | None = None
+    ) -> tuple[_Batch, dict[str, list[str]]]:
+        """The batch, and what has no number yet."""
+        rows = _journals(connection, by_journal)
+        if before is not None and all(rows[name][1] == last for name, (last, _) in before.last.items()):
+            batch = before
+        else:
+            batch = _fold(by_journal, {name: last for name, (_, last) in rows.items()})
+        batch.journals = {name: number for name, (number, _) in rows.items()}
+        state = batch.state
+        names = set(state.facts)
+        for facts in state.facts.values():
+            names.update(facts)
+        experiments = set()
+        for run in state.runs.values():
+            names.update(run.params, run.tags, run.points, (run.process_id,))
+            experiments.add(merging.experiment(run))
+        batch.names = self._names.ids(connection, names)
+        batch.experiments = self._experiments.ids(connection, experiments)
+        missing = {
+            "journals": [name for name in batch.last if name not in batch.journals],
+            "names": [name for name in names if name not in batch.names],
+            "experiments": [name for name in experiments if name not in batch.experiments],
+            "runs": [] if batch.ids else _missing_runs(connection, state.runs),
+        }
+        return batch, missing
+
+    def _number(self, connection: Connection, batch: _Batch, missing: dict[str, list[str]]) -> None:
+        """Give numbers to what has none: committed before it is used, and of no meaning until then."""
+        rows: list[Row] = [(key, escape(name), 0) for key, name in digests(missing["journals"]).items()]
+        insert_new(connection, tables.journals, ("hash", "journal_id", "last_number"), rows)
+        rows = [(key, escape(name)) for key, name in digests(missing["names"]).items()]
+        insert_new(connection, tables.names, ("hash", "text"), rows)
+        rows = [(key, escape(name), experiment_id(name)) for key, name in digests(missing["experiments"]).items()]
+        insert_new(connection, tables.experiments, ("hash", "text", "experiment_id"), rows)
+        if missing["runs"]:
+            batch.ids = len(missing["runs"])
+            batch.first_id = _take_ids(connection, batch.ids)
+
+    # Within the transaction
+
+    def _write(self, connection: Connection, batch: _Batch) -> None:
+        journals = tables.journals.c
+        ids = [batch.journals[name] for name in batch.last]
+        locked: dict[int, int] = {}
+        for chunk in chunked(sorted(ids), CHUNK):
+            query = sa.select(journals.id, journals.last_number).where(journals.id.in_(chunk)).order_by(journals.id)
+            locked |= {int(number): int(last) for number, last in connection.execute(query.with_for_update())}
+        if any(locked.get(batch.journals[name]) != last for name, (last, _) in batch.last.items()):
+            raise Again
+        self._write_facts(connection, batch)
+        self._write_runs(connection, batch)
+        change = sa.update(tables.journals).where(journals.id == sa.bindparam("this"))
+        connection.execute(
+            change.values(last_number=sa.bindparam("last")),
+            [{"this": batch.journals[name], "last": last} for name, (_, last) in batch.last.items()],
+        )
+
+    def _write_facts(self, connection: Connection, batch: _Batch) -> None:
+        if not batch.state.facts:
+            return
+        processes = sorted(batch.names[process] for process in batch.state.facts)
+        names = tables.names.c
+        for chunk in chunked(processes, CHUNK):
+            connection.execute(
+                sa.select(names.id).where(names.id.in_(chunk)).order_by(names.id).with_for_update()
+            ).all()
+        new = merging.Rows()
+        for process, facts in batch.state.facts.items():
+            number = batch.names[process]
+            for key, (place, fact) in facts.items():
+                text = escape(fact) if isinstance(fact, str) else None
+                row = (number, batch.names[key], json.dumps(fact), text, batch.journals[place.journal_id])
+                new.add((number, batch.names[key]), place.journal_id, row)
+        self._replace(connection, tables.facts, new, processes)
+
+    def _write_runs(self, connection: Connection, batch: _Batch) -> None:
+        hashes = digests(batch.state.runs)
+        existing: dict[str, Any] = {}
+        for chunk in chunked(hashes, CHUNK):
+            query = sa.select(tables.runs).where(_RUNS.hash.in_(chunk)).order_by(_RUNS.hash).with_for_update()
+            existing |= {row.run_id: row for row in connection.execute(query)}
+        ids = {run_id: int(row.id) for run_id, row in existing.items()}
+        number = batch.first_id
+        # In the order in which they came, so that what is read together stands together.
+        for run_id in batch.state.runs:
+            if run_id not in ids:
+                ids[run_id], number = number, number + 1
+        if number - batch.first_id > batch.ids:
+            raise Again  # a run was removed meanwhile
+        new: list[Row] = []
+        changed: list[dict[str, Any]] = []
+        for key, run_id in hashes.items():
+            run = batch.state.runs[run_id]
+            row = merging.run_row(run, existing.get(run_id), batch.experiments, batch.names)
+            if run_id not in existing:
+                full = {"id": ids[run_id], "hash": key, "run_id": run_id, "run_head": merging.head_of(run_id), **row}
+                new.append(escaped(tables.runs, tuple(full[column.name] for column in tables.runs.columns)))
+            elif row:
+                changed.append({"this": ids[run_id], **row})
+        try:
+            insert(connection, tables.runs, new)
+        except sa.exc.IntegrityError as error:
+            raise Again from error  # somebody else has begun one of them meanwhile
+        if changed:
+            names = [name for name in changed[0] if name != "this"]
+            change = sa.update(tables.runs).where(_RUNS.id == sa.bindparam("this"))
+            connection.execute(change.values({name: sa.bindparam(name) for name in names}), changed)
+        known = [ids[run_id] for run_id in existing]
+        numbers = merging.Numbers(batch.names, batch.journals)
+        for table, rows in merging.rows_of_runs(batch.state, ids, numbers):
+            if isinstance(rows, merging.Rows):
+                self._replace(connection, table, rows, known)
+            else:
+                insert(connection, table, rows)
+
+    def _replace(self, connection: Connection, table: sa.Table, new: merging.Rows, known: Collection[int]) -> None:
+        """Write rows in the place of those that are not later; only ``known`` runs or processes have any."""
+        those = set(known)
+        touched = [key for key in new.rows if key[0] in those]
+        stale: list[Row] = []
+        for key, rank in _present(connection, table, touched):
+            if key in new.rows:
+                if new.ranks[key] >= rank:
+                    stale.append(key)
+                else:
+                    del new.rows[key]
+        delete(connection, table, stale)
+        insert(connection, table, sorted(new.rows.values(), key=_by_key))
+
+
+def _by_key(row: Row) -> Row:
+    return row[:2]
+
+
+def _present(connection: Connection, table: sa.Table, keys: Sequence[Row]) -> Iterable[tuple[Row, Any]]:
+    """The rows there are of these keys, and more of the same runs; each with what decides whether it stays."""
+    if not keys:
+        return
+    owner, key = list(table.primary_key)[:2]
+    rank = (
+        [table.c.step, table.c.timestamp, tables.journals.c.journal_id]
+        if table is tables.metrics
+        else [tables.journals.c.journal_id]
+    )
+    source = table.join(tables.journals, tables.journals.c.id == table.c.journal)
+    by_owner: dict[int, list[Any]] = {}
+    for number, other in keys:
+        by_owner.setdefault(number, []).append(other)
+    for owners in chunked(by_owner, 50):
+        others = list(dict.fromkeys(other for number in owners for other in by_owner[number]))
+        for chunk in chunked(others, CHUNK):
+            query = sa.select(owner, key, *rank).select_from(source).where(owner.in_(owners), key.in_(chunk))
+            for row in connection.execute(query):
+                found = row[1] if isinstance(row[1], int) else bytes(row[1])
+                yield (row[0], found), (tuple(row[2:]) if len(rank) > 1 else row[2])
+
+
+def _journals(connection: Connection, names: Iterable[str]) -> dict[str, tuple[int, int]]:
+    journals = tables.journals.c
+    found: dict[str, tuple[int, int]] = {}
+    for chunk in chunked(digests(names), CHUNK):
+        query = sa.select(journals.id, journals.journal_id, journals.last_number).where(journals.hash.in_(chunk))
+        found |= {str(name): (int(number), int(last)) for number, name, last in connection.execute(query)}
+    return found
+
+
+def _fold(by_journal: dict[str, list[Entry]], applied: dict[str, int]) -> _Batch:
+    state, last = State(), {}
+    for name, entries in by_journal.items():
+        before = reached = applied.get(name, 0)
+        for entry in entries:
+            number = clamp(entry.number)
+            if number > reached:
+                reached = number
+                state.fold(Place(name, number), entry.event)
+        if reached > before:
+            last[name] = (before, reached)
+    return _Batch(state, last)
+
+
+def _missing_runs(connection: Connection, run_ids: Collection[str]) -> list[str]:
+    hashes, found = digests(run_ids), set()
+    for chunk in chunked(hashes, CHUNK):
+        found |= {
+            bytes(key) for key in connection.execute(sa.select(_RUNS.hash).where(_RUNS.hash.in_(chunk))).scalars()
+        }
+    return [run_id for key, run_id in hashes.items() if key not in found]
+
+
+def _take_ids(connection: Connection, count: int) -> int:
+    """The first of as many numbers for runs."""
+    insert_new(connection, tables.counters, ("name", "last"), [("runs", 0)])
+    counters = tables.counters.c
+    connection.execute(sa.update(tables.counters).where(counters.name == "runs").values(last=counters.last + count))
+    last = connection.execute(sa.select(counters.last).where(counters.name == "runs")).scalar_one()
+    return int(last) - count + 1

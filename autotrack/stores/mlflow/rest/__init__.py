@@ -1,0 +1,1 @@
+"""``http://HOST:PORT`` and ``https://HOST``: a real MLflow tracking server."""
