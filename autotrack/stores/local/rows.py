@@ -95,8 +95,9 @@ def history(connection: sqlite3.Connection, run: int, key: str) -> list[Metric]:
 def histories(connection: sqlite3.Connection, run: int) -> dict[str, list[Metric]]:
     """Every point of every metric, by key, each as `history` has them."""
     query = (
-        "SELECT key, value, step, timestamp FROM points JOIN journals ON journals.id = points.journal "
-        "WHERE run = ? ORDER BY key, step, timestamp, journals.journal_id, number, position"
+        "SELECT keys.key, value, step, timestamp FROM points JOIN keys ON keys.id = points.key "
+        "JOIN journals ON journals.id = points.journal "
+        "WHERE run = ? ORDER BY points.key, step, timestamp, journals.journal_id, number, position"
     )
     found: dict[str, list[Metric]] = {}
     for stored, value, step, timestamp in connection.execute(query, (run,)):
