@@ -20,6 +20,7 @@ from autotrack.moving.differences import (
     facts_entries,
     facts_key,
     new_entries,
+    starting_entries,
 )
 from autotrack.moving.files import Carried, carry
 from autotrack.moving.reading import Known, Selection, known, known_by_id
@@ -192,8 +193,7 @@ class Copying:
             # This target keeps artifacts with the run: it has to know it first.
             if there is not None:
                 raise
-            first = difference(source, None, {})
-            self._target.apply([*facts_entries(first), *new_entries(first)[:1]])
+            self._target.apply(starting_entries(difference(source, None, {})))
             there = known_by_id(self._target, run.run_id)
             carried = self._carry(source, there)
             self._settle(source, None, carried)

@@ -420,11 +420,14 @@ def test_a_target_that_keeps_artifacts_with_the_run_is_told_of_the_run_first(mem
         def _has(self, run_id: str) -> bool:
             return any(run.run_id == run_id for run in self.search_runs())
 
-    ids = fill(memory)
+    ids = [*fill(memory), "a" * 32]
+    # One that has no start, which would be its first entry.
+    logged = put(memory, ids[-1], "f.txt", b"1"), put(memory, ids[-1], "g.txt", b"2")
+    memory.apply(Journal().entries(*(ArtifactLogged(ids[-1], file) for file in logged), TagsSet(ids[-1], {"t": "1"})))
     target = Strict(f"strict {tmp_path}")
-    assert counts(copy_runs(memory, target)) == (5, 0, 0, 0)
+    assert counts(copy_runs(memory, target)) == (6, 0, 0, 0)
     assert_copied(memory, target, ids)
-    assert counts(copy_runs(memory, target)) == (0, 0, 5, 0)
+    assert counts(copy_runs(memory, target)) == (0, 0, 6, 0)
     MemoryStore.forget(target.uri)
 
 
