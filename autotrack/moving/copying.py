@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,11 +20,12 @@ from autotrack.moving.differences import (
     facts_entries,
     facts_key,
     new_entries,
+    starting_entries,
 )
 from autotrack.moving.files import Carried, carry
 from autotrack.moving.reading import Known, Selection, known, known_by_id
 from autotrack.query.sources import StoreLike, reading
-from autotrack.stores.base import Store
+from autotrack.stores.base import Store, at_rest
 
 BATCH_RUNS: Final = 64
 BATCH_POINTS: Final = 20_000
@@ -107,7 +108,7 @@ class _Waiting:
 
     told: Difference
     entries: list[Entry]
-    whole: bool
+    has_place: bool
 
 
 class Copying:
@@ -147,16 +148,22 @@ class Copying:
             When the source cannot be searched.
         """
         for page in self._selection.pages(self._source):
-            for run in page:
-                if run.run_id in self._ahead:
-                    self._ahead.discard(run.run_id)
-                    continue
-                for each in self._with_parents(run):
-                    self._guarded(each.run_id, partial(self._one, each))
-                if self._failures >= _PATIENCE:
-                    self.result.gave_up = True
-                    return
+            with at_rest(self._source), at_rest(self._target):
+                self._page(page)
+            if self.result.gave_up:
+                return
         self._flush()
+
+    def _page(self, page: Sequence[Run]) -> None:
+        for run in page:
+            if run.run_id in self._ahead:
+                self._ahead.discard(run.run_id)
+                continue
+            for each in self._with_parents(run):
+                self._guarded(each.run_id, partial(self._one, each))
+            if self._failures >= _PATIENCE:
+                self.result.gave_up = True
+                return
 
     def _with_parents(self, run: Run) -> list[Run]:
         """The run behind those that it is a child of and that have not been copied: runs come in the order of ids."""
@@ -192,11 +199,10 @@ class Copying:
             # This target keeps artifacts with the run: it has to know it first.
             if there is not None:
                 raise
-            first = difference(source, None, {})
-            self._target.apply([*facts_entries(first), *new_entries(first)[:1]])
+            self._target.apply(starting_entries(difference(source, None, {})))
             there = known_by_id(self._target, run.run_id)
             carried = self._carry(source, there)
-            self._settle(source, None, carried)
+            self._settle(source, None, carried, has_place=True)
             return
         self._settle(source, there, carried)
 
@@ -210,7 +216,7 @@ class Copying:
             lambda path, found: self._target.put_artifact(run_id, path, Path(found)),
         )
 
-    def _settle(self, source: Known, there: Known | None, carried: Carried) -> None:
+    def _settle(self, source: Known, there: Known | None, carried: Carried, has_place: bool = False) -> None:
         """Tell the target what it lacks, now or with the next batch."""
         run = source.run
         result = self.result
@@ -233,7 +239,7 @@ class Copying:
             self._tell()
         elif told:
             self._facts_once(told)
-            self._waiting.append(_Waiting(told, new_entries(told), not carried.unreadable))
+            self._waiting.append(_Waiting(told, new_entries(told), has_place))
             points = sum(len(waiting.told.points) for waiting in self._waiting)
             if len(self._waiting) >= BATCH_RUNS or points >= BATCH_POINTS:
                 self._flush()
@@ -251,12 +257,23 @@ class Copying:
     def _flush(self) -> None:
         """Apply the runs that wait; one by one where they cannot be applied together."""
         waiting, self._waiting = self._waiting, []
-        entries = [entry for each in waiting for entry in (*facts_entries(each.told), *each.entries)]
-        if entries:
-            with suppress(Exception):  # the same again below, run by run, and then it is told
-                self._target.apply(entries)
-        for each in waiting:
-            self._guarded(each.told.run.run_id, partial(self._confirm, each))
+        with at_rest(self._target):  # from now on: what others wrote since these were found missing counts
+            if hasattr(self._target, "at_rest"):
+                waiting = [each for each in waiting if not self._came_meanwhile(each)]
+            entries = [entry for each in waiting for entry in (*facts_entries(each.told), *each.entries)]
+            if entries:
+                with suppress(Exception):  # the same again below, run by run, and then it is told
+                    self._target.apply(entries)
+            for each in waiting:
+                self._guarded(each.told.run.run_id, partial(self._confirm, each))
+
+    def _came_meanwhile(self, waiting: _Waiting) -> bool:
+        """Whether somebody else put the run into the target; then it is compared again."""
+        run = waiting.told.run
+        if waiting.has_place or not self._has(run.run_id):
+            return False
+        self._guarded(run.run_id, partial(self._one, run))
+        return True
 
     def _confirm(self, waiting: _Waiting) -> None:
         """See that the target has a run now, whole; it may refuse a batch, or remember a journal of a run collected."""

@@ -124,6 +124,14 @@ def new_entries(told: Difference, journal_id: str | None = None) -> list[Entry]:
     return _numbered(journal_id or f"{stamp(told.run.start_time)}-{_hash(told.run.run_id)}", events)
 
 
+def starting_entries(told: Difference) -> list[Entry]:
+    """Entries that make no more than the run's place: the first one of `new_entries`, where that is its start."""
+    entries = new_entries(told)[:1]
+    if not told.before or not isinstance(told.before[0], RunStarted):
+        entries = _numbered(new_journal_id(), [TagsSet(told.run.run_id, {})])
+    return [*facts_entries(told), *entries]
+
+
 def changing_entries(told: Difference, *, fresh: bool = False) -> list[Entry]:
     """Entries that bring a run up to date which the target has already.
 

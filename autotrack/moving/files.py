@@ -10,7 +10,7 @@ from pathlib import Path
 from autotrack.digests import PREFIX, of_file, of_folder
 from autotrack.entities import Artifact, LoggedModel
 from autotrack.errors import ArtifactNotFound, AutotrackError
-from autotrack.moving.reading import Known
+from autotrack.moving.reading import Known, walk
 from autotrack.stores.base import Store
 
 
@@ -54,6 +54,8 @@ def carry(source: Store, known: Known, target: Store, there: Known | None, put: 
         elif not (like_it and model.digest and _digest_of(there, model.path) == model.digest):
             has_it = partial(_has_model, model, target if like_it else None, known.run.run_id)
             _carry(source, known.run.run_id, model.path, carried, has_it, put)
+            if any(path in there.files and there.files[path].digest for path in inside):
+                _log_anew(source, target, known.run.run_id, model.path, carried)
     for path, artifact in known.files.items():
         other = there.files.get(path)
         if any(path.startswith(model.path + "/") for model in folders):
@@ -89,6 +91,19 @@ def _carry(
     put(path, found)
     carried.files += len(files)
     carried.size += size
+
+
+def _log_anew(source: Store, target: Store, run_id: str, folder: str, carried: Carried) -> None:
+    """Files that were logged by themselves before their folder was as a model: their digests go with their content."""
+    for listed in walk(target, run_id, folder):
+        if listed.digest:
+            try:
+                found = source.artifact_path(run_id, listed.path)
+                digest = of_file(found)
+            except (AutotrackError, OSError):
+                continue  # it was said with the folder, or is the target's own
+            if digest != listed.digest:
+                carried.logged[listed.path] = Artifact(listed.path, found.stat().st_size, digest)
 
 
 def _has_file(artifact: Artifact, other: Artifact | None, carried: Carried, found: Path) -> bool:

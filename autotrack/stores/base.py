@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol, runtime_checkable
@@ -169,6 +170,19 @@ def histories(store: Store, run: Run) -> dict[str, list[Metric]]:
         found: dict[str, list[Metric]] = tell(run.run_id)
         return found
     return {key: store.metric_history(run.run_id, key) for key in run.metrics}
+
+
+def at_rest(store: Store) -> AbstractContextManager[None]:
+    """For many reads one after another: inside, a store need not look at each for what others write meanwhile.
+
+    It tells what it held when it was asked first, or later, and what was applied through it. A store that gains by it
+    has a method ``at_rest()``; none needs it.
+    """
+    tell = getattr(store, "at_rest", None)
+    if callable(tell):
+        resting: AbstractContextManager[None] = tell()
+        return resting
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)

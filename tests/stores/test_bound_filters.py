@@ -101,3 +101,21 @@ def test_no_literal_or_key_stands_in_a_statement_of_the_folder(tmp_path: Path, m
     store.close()
     assert len(statements) > 100
     assert_no_literal_in(statements)
+
+
+def test_no_literal_or_key_stands_in_a_statement_of_a_database(tmp_path: Path) -> None:
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    statements: set[str] = set()
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.add(statement)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
+    try:
+        store = open_store(f"sqlite:///{tmp_path}/runs.db")
+        search(store, 1)
+        store.close()
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
+    assert len(statements) > 30
+    assert_no_literal_in(statements)

@@ -72,6 +72,8 @@ class LocalStore:
         if self.folder.exists() and not self.folder.is_dir():
             raise StoreError(f"{self.folder} is a file; a store is a folder")
         self._lock = threading.RLock()
+        self._resting = 0
+        self._rested: Index | None = None
         self._process = os.getpid()
         self._index: Index | None = None
         self._parents: Index | None = None
@@ -153,6 +155,18 @@ class LocalStore:
     def put_artifact(self, run_id: str, path: str, source: Path) -> None:
         """See `Store.put_artifact`."""
         artifact_files.put(self.folder / ARTIFACTS, run_id, path, source)
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """See `autotrack.stores.base.at_rest`."""
+        with self._lock:
+            self._resting += 1
+            self._rested = None
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._resting -= 1
 
     def artifact_folder(self, run_id: str) -> Path:
         """Where a run's artifacts are to be written; it need not exist yet.
@@ -242,10 +256,13 @@ class LocalStore:
         """What a query answers, once everything is folded in; ``closed`` in that it sees no change meanwhile."""
 
         def fold_and_query(index: Index) -> T:
-            fold(self.folder, index)
+            if not self._resting or self._rested is not index:
+                fold(self.folder, index)
+                if closed:
+                    self._tidy(index)
+                self._rested = index
             if not closed:
                 return query(index)
-            self._tidy(index)
             with index.reading():
                 return query(index)
 
