@@ -50,7 +50,7 @@ def test_a_stores_uri_opens_it_again(tmp_path: Path) -> None:
 
 def test_an_unknown_scheme_is_named_with_those_there_are() -> None:
     for uri in ("postgresql+psycopg://host/db", "nothing:x"):
-        with pytest.raises(StoreError, match="there are file:, memory: and folders") as caught:
+        with pytest.raises(StoreError, match="there are file:, memory:.* and folders") as caught:
             open_store(uri)
         assert uri in str(caught.value)
 
@@ -82,7 +82,7 @@ def test_other_packages_add_schemes_by_entry_point(tmp_path: Path, monkeypatch: 
     assert open_store("theirs+driver://x").uri == "memory:theirs theirs+driver://x"
     with pytest.raises(StoreError, match="broken: of their-store cannot be loaded"):
         open_store("broken:")
-    with pytest.raises(StoreError, match="there are broken:, file:, memory:, theirs: and folders"):
+    with pytest.raises(StoreError, match="there are broken:, file:, memory:,.* theirs: and folders"):
         open_store("else:")
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 
+from autotrack import settings
 from autotrack.entities import BROKEN, FAILED, FINISHED, Artifact, Dataset, LoggedModel, Metric
 from autotrack.errors import StoreError
 from autotrack.events import (
@@ -351,6 +356,41 @@ def test_a_link_does_not_lead_out_of_the_folder(store: MlrunsStore, tmp_path: Pa
     run = MlrunsStore(store.folder).get_run(RUN)
     assert "secret" not in {*run.tags.values(), *run.params.values()}
     assert "link" not in [artifact.path for artifact in store.artifacts(RUN)]
+
+
+def test_a_relative_folder_is_the_same_one_from_everywhere(tmp_path: Path) -> None:
+    assert settings.anchored("mlruns:runs", tmp_path) == f"mlruns:{tmp_path / 'runs'}"
+    assert settings.anchored("mlruns:", tmp_path) == f"mlruns:{tmp_path / 'mlruns'}"
+    for uri in (f"mlruns:{tmp_path}", "mlruns:file:///x"):
+        assert settings.anchored(uri, Path("/elsewhere")) == uri
+
+
+NOISE = (b"\n", b": [", b"&a [*a]", b'"', b"1e999", b"null", b"-1", b"{}", b"99999999999999999999999")
+
+
+@hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_whatever_stands_in_a_file_the_runs_are_listed(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = MlrunsStore(Path(folder, "mlruns"))
+        whole(store, Journal("20260101T000000-a"))
+        theirs(store.folder, "b" * 32)
+        files = sorted(path for path in store.folder.rglob("*") if path.is_file())
+        for path in data.draw(st.lists(st.sampled_from(files), min_size=1, max_size=3)):
+            content = path.read_bytes()
+            place = data.draw(st.integers(0, len(content)))
+            noise = data.draw(
+                st.one_of(st.binary(max_size=20), st.sampled_from([b"\n", b": [", b"&a [*a]", b'"', b"1e999"]))
+            )
+            keep = data.draw(st.booleans())
+            path.write_bytes(content[:place] + noise + (content[place + len(noise) :] if keep else b""))
+        for opened in (store, MlrunsStore(store.folder)):
+            runs = opened.search_runs(view="all")
+            assert {run.run_id for run in runs} >= {"b" * 32}
+            for run in runs:
+                opened.metric_history(run.run_id, "m")
+                opened.artifacts(run.run_id)
+            opened.problems()
 
 
 def test_a_deleted_run_stays_whole(store: MlrunsStore) -> None:

@@ -77,9 +77,10 @@ def project(layout: Layout, run: Path, state: RunState, facts: Mapping[str, Any]
     tags = theirs.tags if is_whole else _own(theirs, state)
     _write_texts(run, PARAMS, theirs.params, theirs.keys["params"], last, now)
     _write_texts(run, TAGS, tags, theirs.keys["tags"], last, now)
-    _write_metrics(run, theirs, last, now)
+    lines, now.names[METRICS] = lines_of(theirs)
+    _write_metrics(run, lines, last, now)
     _write_datasets(run, theirs, last, now)
-    _write_models(run, theirs, last, now)
+    _write_models(run, theirs, lines, last, now)
     _draw(run, state, last, now)
     _write_meta(run, _meta(run, theirs, state), last, now)
     now.save(run)
@@ -193,8 +194,7 @@ def lines_of(theirs: MlflowRun) -> tuple[dict[str, list[str]], dict[str, str]]:
     return placed(texts, theirs.keys["metrics"])
 
 
-def _write_metrics(run: Path, theirs: MlflowRun, last: Written, now: Written) -> None:
-    lines, now.names[METRICS] = lines_of(theirs)
+def _write_metrics(run: Path, lines: Mapping[str, list[str]], last: Written, now: Written) -> None:
     _remove(run / METRICS, last.metrics, lines)
     for name, ours in lines.items():
         text = "".join(line + "\n" for line in ours)
@@ -276,14 +276,15 @@ def _write_datasets(run: Path, theirs: MlflowRun, last: Written, now: Written) -
             files.write_folder(run / INPUTS / use, {files.META: data}, run)
 
 
-def _write_models(run: Path, theirs: MlflowRun, last: Written, now: Written) -> None:
+def _write_models(run: Path, theirs: MlflowRun, lines: Mapping[str, list[str]], last: Written, now: Written) -> None:
     wanted = {model.model_id: model for model in theirs.models}
     for model_id in last.models:
         if model_id not in wanted:
             files.remove_folder(run / OUTPUTS / model_id, run)
             files.remove_folder(run.parent / MODELS / model_id, run)
     for number, (model_id, model) in enumerate(wanted.items()):
-        content = _model_files(run, theirs, model, with_metrics=number == 0)
+        # The run's metrics are the first model's.
+        content = _model_files(run, model, lines if number == 0 else {})
         hashed = hash_of(repr(sorted(content.items())).encode())
         now.models[model_id] = hashed
         if last.models.get(model_id) != hashed or not (run.parent / MODELS / model_id).is_dir():
@@ -301,8 +302,8 @@ def _write_models(run: Path, theirs: MlflowRun, last: Written, now: Written) -> 
             files.write_folder(run / OUTPUTS / model_id, {files.META: files.render_yaml(output)}, run)
 
 
-def _model_files(run: Path, theirs: MlflowRun, model: MlflowModel, *, with_metrics: bool) -> dict[str, bytes]:
-    """A logged model of MLflow 3. Its files stand among the run's artifacts; the run's metrics are the first one's."""
+def _model_files(run: Path, model: MlflowModel, metrics: Mapping[str, list[str]]) -> dict[str, bytes]:
+    """A logged model of MLflow 3: what describes it. Its files stand among the run's artifacts."""
     meta = {
         "artifact_location": uri_of(run / ARTIFACTS).rstrip("/") + "/" + _quoted(model.path),
         "creation_timestamp": model.created,
@@ -320,7 +321,7 @@ def _model_files(run: Path, theirs: MlflowRun, model: MlflowModel, *, with_metri
         content[f"{PARAMS}/{name}"] = text.encode()
     for name, text in placed(model.tags, {})[0].items():
         content[f"{TAGS}/{name}"] = text.encode()
-    for name, lines in lines_of(theirs)[0].items() if with_metrics else ():
+    for name, lines in metrics.items():
         content[f"{METRICS}/{name}"] = f"{lines[-1]} {run.name}\n".encode()
     return content
 
