@@ -209,12 +209,28 @@ def test_files_that_are_older_than_our_record_are_brought_up_to_date(store: Mlru
     assert again.search_runs() == [run]
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 99}', '{"version": 1, "offset": "x"}'])
+NESTED = {
+    "params": {"a": ["x", 1]},
+    "tags": {"t": 5},
+    "metrics": {"m": ["x", "1", "2", "3", "4"]},
+    "names": {"tags": 3},
+    "pictures": {"plots/a.json": "x"},
+    "problems": [3],
+    "models": {"m": None},
+    "meta": [],
+}
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 99}', '{"version": 1, "offset": "x"}', *NESTED])
 def test_the_note_of_what_was_written_can_be_lost(damage: str, store: MlrunsStore) -> None:
     whole(store, Journal("20260101T000000-a"))
     (folder,) = store.folder.glob(f"*/{RUN}")
     run, expected = store.get_run(RUN), files_below(folder)
-    (folder / "autotrack.json").write_text(damage)
+    note = folder / "autotrack.json"
+    if damage in NESTED:
+        note.write_text(json.dumps(json.loads(note.read_text()) | {damage: NESTED[damage]}))
+    else:
+        note.write_text(damage)
     again = MlrunsStore(store.folder)
     assert again.get_run(RUN) == run
     assert files_below(folder).keys() == expected.keys()

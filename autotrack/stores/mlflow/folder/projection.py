@@ -203,22 +203,30 @@ def _write_metrics(run: Path, lines: Mapping[str, list[str]], last: Written, now
             now.metrics[name] = last.metrics[name]
             continue
         path = run / METRICS / name
+        others: list[str] = []
         try:
-            there = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
-            others = foreign_lines(there, ours)
-            wanted = text
-            if others:
-                points = sorted([*others, *ours], key=_step_and_time)
-                wanted = "".join(line + "\n" for line in points)
-            if there and wanted.startswith(there):
-                _append(path, wanted[len(there) :].encode())
+            more = _added(path, text, last.metrics.get(name))
+            if more is not None:
+                _append(path, more.encode())
             else:
-                files.write(path, wanted.encode(), run)
+                there = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
+                others = foreign_lines(there, ours)
+                if others:
+                    text = "".join(line + "\n" for line in sorted([*others, *ours], key=_step_and_time))
+                files.write(path, text.encode(), run)
             about = path.stat()
         except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
             now.problems.append(f"run {run.name}: metrics/{name} cannot be written for MLflow: {error.strerror}")
         else:
             now.metrics[name] = [hashed, *stamp_of(about), len(others)]
+
+
+def _added(path: Path, text: str, before: list[Any] | None) -> str | None:
+    """What is to be appended to a metric's file; ``None`` where it is not as we left it, or has to be written anew."""
+    if before is None or before[4] or stamp(path) != tuple(before[1:4]):
+        return None
+    size = int(before[2])  # of the file; all of it is ASCII
+    return text[size:] if hash_of(text[:size].encode()) == before[0] else None
 
 
 def foreign_lines(text: str, ours: list[str]) -> list[str]:
