@@ -271,6 +271,23 @@ def test_a_line_that_cannot_be_read_and_a_newer_record_are_named(store: MlrunsSt
     assert "not" not in MlrunsStore(store.folder).get_run(RUN).tags
 
 
+def test_a_model_that_mlflow_2_logs_to_a_run_of_ours_is_seen(store: MlrunsStore) -> None:
+    whole(store, Journal())
+    (history,) = store.folder.glob(f"*/{RUN}/tags/mlflow.log-model.history")
+    history.write_text(json.dumps([*json.loads(history.read_text()), {"artifact_path": "second", "flavors": {}}]))
+    run = MlrunsStore(store.folder).get_run(RUN)
+    assert run.models == (LoggedModel("model", "k.E"), LoggedModel("second"))
+    assert run.tags == {"t": "1"}
+
+
+def test_a_parent_whose_id_can_name_no_folder_is_named_as_its_folder_is(store: MlrunsStore) -> None:
+    store.apply(Journal().entries(started("odd/id"), started(RUN, parent_run_id="odd/id")))
+    assert store.get_run(RUN).parent_run_id == "odd/id"
+    (parent,) = store.folder.glob("0/odd-*")
+    assert (store.folder / "0" / RUN / "tags" / "mlflow.parentRunId").read_text() == parent.name
+    assert store.get_run("odd/id").name == "a run"
+
+
 def test_facts_that_come_late_reach_mlflows_files(store: MlrunsStore) -> None:
     journal = Journal("20260101T000000-a")
     whole(store, journal)

@@ -31,6 +31,7 @@ from autotrack.stores.mlflow.folder.layout import (
     PARAMS,
     TAGS,
     Layout,
+    folder_name,
     stamp,
     stamp_of,
     uri_of,
@@ -67,7 +68,7 @@ def project(layout: Layout, run: Path, state: RunState, facts: Mapping[str, Any]
     if not is_whole and not (run / files.META).exists():
         return run  # MLflow has no runs without a start; it passes over this folder
     last = load(run) or Written()
-    theirs = translate(state, facts, _mlmodels(run, state))
+    theirs = translated(run, state, facts)
     if is_whole and theirs.experiment != last.experiment:
         _forget_models(run, last)
         run = layout.move_run(run, theirs.experiment)
@@ -82,17 +83,25 @@ def project(layout: Layout, run: Path, state: RunState, facts: Mapping[str, Any]
     _write_datasets(run, theirs, last, now)
     _write_models(run, theirs, lines, last, now)
     _draw(run, state, last, now)
-    _write_meta(run, _meta(run, theirs, state), last, now)
+    _write_meta(run, meta_of(run, theirs, state), last, now)
     now.save(run)
     return run
 
 
-def meta_of(run: Path, state: RunState, facts: Mapping[str, Any]) -> dict[str, Any]:
+def translated(run: Path, state: RunState, facts: Mapping[str, Any]) -> MlflowRun:
+    """The run of this folder in MLflow's terms."""
+    parent = state.started[1].parent_run_id if state.started is not None else None
+    return translate(
+        state,
+        facts,
+        _mlmodels(run, state),
+        run_id=run.name,
+        parent_run_id=folder_name(parent) if parent else None,
+    )
+
+
+def meta_of(run: Path, theirs: MlflowRun, state: RunState) -> dict[str, Any]:
     """The fields of ``meta.yaml`` that tell the state of a run."""
-    return _meta(run, translate(state, facts), state)
-
-
-def _meta(run: Path, theirs: MlflowRun, state: RunState) -> dict[str, Any]:
     meta: dict[str, Any] = {}
     if state.started is not None:
         meta = {
