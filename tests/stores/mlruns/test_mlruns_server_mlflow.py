@@ -1,15 +1,18 @@
-"""MLflow's own server on a folder that we wrote: what its UI asks for is there."""
+"""MLflow's own programs on a folder that we wrote: its server has what its UI asks for, its migration takes it all."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
+import subprocess
 import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -28,7 +31,7 @@ from autotrack.events import (
 )
 from autotrack.plots import files as plot_files
 from autotrack.stores.mlflow.folder import MlrunsStore
-from autotrack.testing.samples import Journal, started
+from autotrack.testing.samples import ODD_STRINGS, Journal, started
 
 RUN, CHILD = "a" * 32, "b" * 32
 
@@ -122,3 +125,49 @@ def test_mlflows_server_answers_from_our_folder(
     asked(url, f"{api}/runs/restore", run_id=CHILD)
     assert (store.get_run(RUN).name, store.get_run(RUN).tags["mlflow.note.content"]) == ("renamed", "words")
     assert store.get_run(CHILD).deleted_time is None
+
+
+def test_mlflows_migration_to_a_database_takes_all_of_it(
+    store: MlrunsStore, mlflow: ModuleType, tmp_path: Path
+) -> None:
+    for number, odd in enumerate(ODD_STRINGS):
+        run_id, key = f"{number:032x}", odd or "k"
+        store.apply(
+            Journal().entries(
+                started(run_id, name=odd, experiment=key, start_time=2**70),
+                ParamsLogged(run_id, {key: odd, "a": "1", "a/b": "2", "long": "x" * 9000}),
+                TagsSet(run_id, {key: odd, "long": "y" * 9000}),
+                MetricsLogged(run_id, (Metric(key, math.nan), Metric("m", 1.0, 2**70, -5), Metric("i", math.inf))),
+                DatasetLogged(run_id, Dataset(odd, odd, odd, odd, (1,), ({"name": odd},), {key: odd})),
+                ModelLogged(run_id, LoggedModel(key, odd, odd)),
+                RunEnded(run_id, FINISHED, 1_700_000_000_001),
+            )
+        )
+    database = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    command = [sys.executable, "-m", "mlflow", "migrate-filestore", "--source", str(store.folder), "--target", database]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    def told(uri: str) -> dict[str, Any]:
+        client = mlflow.MlflowClient(uri)
+        names = {experiment.experiment_id: experiment.name for experiment in client.search_experiments()}
+        return {
+            run.info.run_id: (
+                (names[run.info.experiment_id], run.info.run_name, run.info.status, run.info.start_time),
+                (sorted(run.data.params.items()), sorted(run.data.tags.items()), sorted(run.data.metrics)),
+                [(used.dataset.name, used.dataset.digest, len(used.tags)) for used in run.inputs.dataset_inputs],
+                [output.model_id for output in run.outputs.model_outputs],
+            )
+            for run in client.search_runs(list(names))
+        }
+
+    ours, migrated = told(store.folder.as_uri()), told(database)
+    assert len(ours) == len(ODD_STRINGS)
+
+    def with_plain_ends(run: object) -> str:
+        # MLflow's migration reads files of text, where \r\n is a line's end.
+        return repr(run).replace("\\r\\n", "\\n")
+
+    assert {run_id: with_plain_ends(run) for run_id, run in migrated.items()} == {
+        run_id: with_plain_ends(run) for run_id, run in ours.items()
+    }
