@@ -186,7 +186,10 @@ def scheme_of(uri: str) -> str:
 
 def anchored(uri: str, folder: Path | None = None) -> str:
     """The URI with a relative folder made absolute, from ``folder`` or the working folder of now."""
-    if scheme_of(uri):
+    scheme = scheme_of(uri)
+    if scheme == "mlruns" and not scheme_of(uri[len("mlruns:") :]):
+        return "mlruns:" + anchored(uri[len("mlruns:") :] or "mlruns", folder)
+    if scheme:
         return uri
     path = os.path.expanduser(uri)
     return path if os.path.isabs(path) else os.path.normpath(os.path.join(folder or working_folder(), path))

@@ -224,6 +224,8 @@ def note_for(error: str | None, notes: Iterable[Note]) -> str:
 
 def point_for(metric: Metric, key: str) -> Metric:
     """A point of a metric as MLflow takes it."""
+    if key == metric.key and 0 <= metric.timestamp <= limits.LATEST_TIME:
+        return metric
     return Metric(key, metric.value, metric.step, limits.time_for(metric.timestamp))
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 
+from autotrack import settings
 from autotrack.entities import BROKEN, FAILED, FINISHED, Artifact, Dataset, LoggedModel, Metric
 from autotrack.errors import StoreError
 from autotrack.events import (
@@ -204,12 +209,28 @@ def test_files_that_are_older_than_our_record_are_brought_up_to_date(store: Mlru
     assert again.search_runs() == [run]
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 99}', '{"version": 1, "offset": "x"}'])
+NESTED = {
+    "params": {"a": ["x", 1]},
+    "tags": {"t": 5},
+    "metrics": {"m": ["x", "1", "2", "3", "4"]},
+    "names": {"tags": 3},
+    "pictures": {"plots/a.json": "x"},
+    "problems": [3],
+    "models": {"m": None},
+    "meta": [],
+}
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 99}', '{"version": 1, "offset": "x"}', *NESTED])
 def test_the_note_of_what_was_written_can_be_lost(damage: str, store: MlrunsStore) -> None:
     whole(store, Journal("20260101T000000-a"))
     (folder,) = store.folder.glob(f"*/{RUN}")
     run, expected = store.get_run(RUN), files_below(folder)
-    (folder / "autotrack.json").write_text(damage)
+    note = folder / "autotrack.json"
+    if damage in NESTED:
+        note.write_text(json.dumps(json.loads(note.read_text()) | {damage: NESTED[damage]}))
+    else:
+        note.write_text(damage)
     again = MlrunsStore(store.folder)
     assert again.get_run(RUN) == run
     assert files_below(folder).keys() == expected.keys()
@@ -250,6 +271,23 @@ def test_a_line_that_cannot_be_read_and_a_newer_record_are_named(store: MlrunsSt
     assert "not" not in MlrunsStore(store.folder).get_run(RUN).tags
 
 
+def test_a_model_that_mlflow_2_logs_to_a_run_of_ours_is_seen(store: MlrunsStore) -> None:
+    whole(store, Journal())
+    (history,) = store.folder.glob(f"*/{RUN}/tags/mlflow.log-model.history")
+    history.write_text(json.dumps([*json.loads(history.read_text()), {"artifact_path": "second", "flavors": {}}]))
+    run = MlrunsStore(store.folder).get_run(RUN)
+    assert run.models == (LoggedModel("model", "k.E"), LoggedModel("second"))
+    assert run.tags == {"t": "1"}
+
+
+def test_a_parent_whose_id_can_name_no_folder_is_named_as_its_folder_is(store: MlrunsStore) -> None:
+    store.apply(Journal().entries(started("odd/id"), started(RUN, parent_run_id="odd/id")))
+    assert store.get_run(RUN).parent_run_id == "odd/id"
+    (parent,) = store.folder.glob("0/odd-*")
+    assert (store.folder / "0" / RUN / "tags" / "mlflow.parentRunId").read_text() == parent.name
+    assert store.get_run("odd/id").name == "a run"
+
+
 def test_facts_that_come_late_reach_mlflows_files(store: MlrunsStore) -> None:
     journal = Journal("20260101T000000-a")
     whole(store, journal)
@@ -276,19 +314,36 @@ def test_something_in_the_way_of_a_file_holds_nothing_up(store: MlrunsStore) -> 
     assert any(RUN in problem for problem in store.problems())
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_read(store: MlrunsStore) -> None:
-    whole(store, Journal())
-    run = store.get_run(RUN)
-    for path in store.folder.rglob("*"):
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    try:
-        assert MlrunsStore(store.folder).search_runs() == [run]
-        with pytest.raises(StoreError, match=str(store.folder)):
-            store.apply(Journal().entries(TagsSet(RUN, {"t": "2"})))
-    finally:
-        for path in store.folder.rglob("*"):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+def test_a_read_only_folder_is_read() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # not pytest's: the child's user may not enter root's
+        os.chmod(folder, 0o755)
+        store = MlrunsStore(Path(folder, "mlruns"))
+        whole(store, Journal())
+        run = store.get_run(RUN)
+        (note,) = store.folder.glob(f"*/{RUN}/autotrack.json")
+        note.unlink()  # there is something to be mended, and it cannot be
+        for path in (store.folder, *store.folder.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                if os.getuid() == 0:  # root may write everywhere
+                    os.setuid(65534)
+                opened = MlrunsStore(store.folder)
+                refused = False
+                try:
+                    opened.apply(Journal().entries(TagsSet(RUN, {"t": "2"})))
+                except StoreError as error:
+                    refused = str(store.folder) in str(error)
+                status = 0 if opened.search_runs() == [run] and opened.problems() == [] and refused else 2
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        for path in (store.folder, *store.folder.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_a_write_that_fails_leaves_none_of_its_entries(store: MlrunsStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,6 +406,41 @@ def test_a_link_does_not_lead_out_of_the_folder(store: MlrunsStore, tmp_path: Pa
     run = MlrunsStore(store.folder).get_run(RUN)
     assert "secret" not in {*run.tags.values(), *run.params.values()}
     assert "link" not in [artifact.path for artifact in store.artifacts(RUN)]
+
+
+def test_a_relative_folder_is_the_same_one_from_everywhere(tmp_path: Path) -> None:
+    assert settings.anchored("mlruns:runs", tmp_path) == f"mlruns:{tmp_path / 'runs'}"
+    assert settings.anchored("mlruns:", tmp_path) == f"mlruns:{tmp_path / 'mlruns'}"
+    for uri in (f"mlruns:{tmp_path}", "mlruns:file:///x"):
+        assert settings.anchored(uri, Path("/elsewhere")) == uri
+
+
+NOISE = (b"\n", b": [", b"&a [*a]", b'"', b"1e999", b"null", b"-1", b"{}", b"99999999999999999999999")
+
+
+@hypothesis.settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_whatever_stands_in_a_file_the_runs_are_listed(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = MlrunsStore(Path(folder, "mlruns"))
+        whole(store, Journal("20260101T000000-a"))
+        theirs(store.folder, "b" * 32)
+        files = sorted(path for path in store.folder.rglob("*") if path.is_file())
+        for path in data.draw(st.lists(st.sampled_from(files), min_size=1, max_size=3)):
+            content = path.read_bytes()
+            place = data.draw(st.integers(0, len(content)))
+            noise = data.draw(
+                st.one_of(st.binary(max_size=20), st.sampled_from([b"\n", b": [", b"&a [*a]", b'"', b"1e999"]))
+            )
+            keep = data.draw(st.booleans())
+            path.write_bytes(content[:place] + noise + (content[place + len(noise) :] if keep else b""))
+        for opened in (store, MlrunsStore(store.folder)):
+            runs = opened.search_runs(view="all")
+            assert {run.run_id for run in runs} >= {"b" * 32}
+            for run in runs:
+                opened.metric_history(run.run_id, "m")
+                opened.artifacts(run.run_id)
+            opened.problems()
 
 
 def test_a_deleted_run_stays_whole(store: MlrunsStore) -> None:

@@ -324,6 +324,13 @@ def test_the_runs_of_an_experiment_in_the_trash_are_deleted_and_come_back(store:
     assert store.get_run(RUN).deleted_time is None
     assert there.get_run(RUN).data.params == {"p": "1", "q": "2"}
     assert store.get_run(RUN).experiment == whole.experiment
+    there.delete_experiment(experiment_id("e"))
+    store.apply(journal.entries(started("b" * 32, experiment="e")))
+    assert [run.run_id for run in store.search_runs()] == ["b" * 32]
+    assert any("'e' is in MLflow's trash" in problem for problem in store.problems())
+    there.restore_experiment(experiment_id("e"))
+    assert {run.info.run_id for run in there.search_runs([experiment_id("e")])} == {RUN, "b" * 32}
+    assert store.problems() == []
 
 
 def test_a_run_whose_start_comes_late_moves_into_its_experiment(store: MlrunsStore, client: Client) -> None:

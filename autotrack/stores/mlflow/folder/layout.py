@@ -248,9 +248,10 @@ def stamp_of(about: os.stat_result) -> Stamp:
 
 
 def listing(folder: Path) -> dict[str, Stamp]:
-    """The stamps of all files below a folder, by their path relative to it, with forward slashes."""
+    """The stamps of all files below a folder, by path relative to it, with forward slashes; links are left out."""
     found: dict[str, Stamp] = {}
-    _list(os.fspath(folder), "", found)
+    if not folder.is_symlink():
+        _list(os.fspath(folder), "", found)
     return found
 
 

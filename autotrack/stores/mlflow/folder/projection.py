@@ -31,6 +31,7 @@ from autotrack.stores.mlflow.folder.layout import (
     PARAMS,
     TAGS,
     Layout,
+    folder_name,
     stamp,
     stamp_of,
     uri_of,
@@ -67,7 +68,7 @@ def project(layout: Layout, run: Path, state: RunState, facts: Mapping[str, Any]
     if not is_whole and not (run / files.META).exists():
         return run  # MLflow has no runs without a start; it passes over this folder
     last = load(run) or Written()
-    theirs = translate(state, facts, _mlmodels(run, state))
+    theirs = translated(run, state, facts)
     if is_whole and theirs.experiment != last.experiment:
         _forget_models(run, last)
         run = layout.move_run(run, theirs.experiment)
@@ -77,21 +78,30 @@ def project(layout: Layout, run: Path, state: RunState, facts: Mapping[str, Any]
     tags = theirs.tags if is_whole else _own(theirs, state)
     _write_texts(run, PARAMS, theirs.params, theirs.keys["params"], last, now)
     _write_texts(run, TAGS, tags, theirs.keys["tags"], last, now)
-    _write_metrics(run, theirs, last, now)
+    lines, now.names[METRICS] = lines_of(theirs)
+    _write_metrics(run, lines, last, now)
     _write_datasets(run, theirs, last, now)
-    _write_models(run, theirs, last, now)
+    _write_models(run, theirs, lines, last, now)
     _draw(run, state, last, now)
-    _write_meta(run, _meta(run, theirs, state), last, now)
+    _write_meta(run, meta_of(run, theirs, state), last, now)
     now.save(run)
     return run
 
 
-def meta_of(run: Path, state: RunState, facts: Mapping[str, Any]) -> dict[str, Any]:
+def translated(run: Path, state: RunState, facts: Mapping[str, Any]) -> MlflowRun:
+    """The run of this folder in MLflow's terms."""
+    parent = state.started[1].parent_run_id if state.started is not None else None
+    return translate(
+        state,
+        facts,
+        _mlmodels(run, state),
+        run_id=run.name,
+        parent_run_id=folder_name(parent) if parent else None,
+    )
+
+
+def meta_of(run: Path, theirs: MlflowRun, state: RunState) -> dict[str, Any]:
     """The fields of ``meta.yaml`` that tell the state of a run."""
-    return _meta(run, translate(state, facts), state)
-
-
-def _meta(run: Path, theirs: MlflowRun, state: RunState) -> dict[str, Any]:
     meta: dict[str, Any] = {}
     if state.started is not None:
         meta = {
@@ -193,8 +203,7 @@ def lines_of(theirs: MlflowRun) -> tuple[dict[str, list[str]], dict[str, str]]:
     return placed(texts, theirs.keys["metrics"])
 
 
-def _write_metrics(run: Path, theirs: MlflowRun, last: Written, now: Written) -> None:
-    lines, now.names[METRICS] = lines_of(theirs)
+def _write_metrics(run: Path, lines: Mapping[str, list[str]], last: Written, now: Written) -> None:
     _remove(run / METRICS, last.metrics, lines)
     for name, ours in lines.items():
         text = "".join(line + "\n" for line in ours)
@@ -203,22 +212,30 @@ def _write_metrics(run: Path, theirs: MlflowRun, last: Written, now: Written) ->
             now.metrics[name] = last.metrics[name]
             continue
         path = run / METRICS / name
+        others: list[str] = []
         try:
-            there = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
-            others = foreign_lines(there, ours)
-            wanted = text
-            if others:
-                points = sorted([*others, *ours], key=_step_and_time)
-                wanted = "".join(line + "\n" for line in points)
-            if there and wanted.startswith(there):
-                _append(path, wanted[len(there) :].encode())
+            more = _added(path, text, last.metrics.get(name))
+            if more is not None:
+                _append(path, more.encode())
             else:
-                files.write(path, wanted.encode(), run)
+                there = path.read_bytes().decode("utf-8", "replace") if path.exists() else ""
+                others = foreign_lines(there, ours)
+                if others:
+                    text = "".join(line + "\n" for line in sorted([*others, *ours], key=_step_and_time))
+                files.write(path, text.encode(), run)
             about = path.stat()
         except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
             now.problems.append(f"run {run.name}: metrics/{name} cannot be written for MLflow: {error.strerror}")
         else:
             now.metrics[name] = [hashed, *stamp_of(about), len(others)]
+
+
+def _added(path: Path, text: str, before: list[Any] | None) -> str | None:
+    """What is to be appended to a metric's file; ``None`` where it is not as we left it, or has to be written anew."""
+    if before is None or before[4] or stamp(path) != tuple(before[1:4]):
+        return None
+    size = int(before[2])  # of the file; all of it is ASCII
+    return text[size:] if hash_of(text[:size].encode()) == before[0] else None
 
 
 def foreign_lines(text: str, ours: list[str]) -> list[str]:
@@ -276,14 +293,15 @@ def _write_datasets(run: Path, theirs: MlflowRun, last: Written, now: Written) -
             files.write_folder(run / INPUTS / use, {files.META: data}, run)
 
 
-def _write_models(run: Path, theirs: MlflowRun, last: Written, now: Written) -> None:
+def _write_models(run: Path, theirs: MlflowRun, lines: Mapping[str, list[str]], last: Written, now: Written) -> None:
     wanted = {model.model_id: model for model in theirs.models}
     for model_id in last.models:
         if model_id not in wanted:
             files.remove_folder(run / OUTPUTS / model_id, run)
             files.remove_folder(run.parent / MODELS / model_id, run)
     for number, (model_id, model) in enumerate(wanted.items()):
-        content = _model_files(run, theirs, model, with_metrics=number == 0)
+        # The run's metrics are the first model's.
+        content = _model_files(run, model, lines if number == 0 else {})
         hashed = hash_of(repr(sorted(content.items())).encode())
         now.models[model_id] = hashed
         if last.models.get(model_id) != hashed or not (run.parent / MODELS / model_id).is_dir():
@@ -301,8 +319,8 @@ def _write_models(run: Path, theirs: MlflowRun, last: Written, now: Written) -> 
             files.write_folder(run / OUTPUTS / model_id, {files.META: files.render_yaml(output)}, run)
 
 
-def _model_files(run: Path, theirs: MlflowRun, model: MlflowModel, *, with_metrics: bool) -> dict[str, bytes]:
-    """A logged model of MLflow 3. Its files stand among the run's artifacts; the run's metrics are the first one's."""
+def _model_files(run: Path, model: MlflowModel, metrics: Mapping[str, list[str]]) -> dict[str, bytes]:
+    """A logged model of MLflow 3: what describes it. Its files stand among the run's artifacts."""
     meta = {
         "artifact_location": uri_of(run / ARTIFACTS).rstrip("/") + "/" + _quoted(model.path),
         "creation_timestamp": model.created,
@@ -320,7 +338,7 @@ def _model_files(run: Path, theirs: MlflowRun, model: MlflowModel, *, with_metri
         content[f"{PARAMS}/{name}"] = text.encode()
     for name, text in placed(model.tags, {})[0].items():
         content[f"{TAGS}/{name}"] = text.encode()
-    for name, lines in lines_of(theirs)[0].items() if with_metrics else ():
+    for name, lines in metrics.items():
         content[f"{METRICS}/{name}"] = f"{lines[-1]} {run.name}\n".encode()
     return content
 

@@ -14,11 +14,11 @@ from autotrack.entities import BROKEN, Metric, Run
 from autotrack.stores.mlflow.data import dataset_from
 from autotrack.stores.mlflow.folder import files, found
 from autotrack.stores.mlflow.folder.layout import INPUTS, METRICS, OUTPUTS, PARAMS, TAGS, ExperimentFolder
-from autotrack.stores.mlflow.folder.projection import foreign_lines, lines_of, meta_of, placed
+from autotrack.stores.mlflow.folder.projection import foreign_lines, lines_of, meta_of, placed, translated
 from autotrack.stores.mlflow.folder.written import Written, hash_of
 from autotrack.stores.mlflow.limits import time_for
-from autotrack.stores.mlflow.recognition import last_values, run_from, status_from
-from autotrack.stores.mlflow.translation import PARENT, RUN_NAME, STATUS_NUMBERS, MlflowRun, translate
+from autotrack.stores.mlflow.recognition import last_values, models_from, run_from, status_from
+from autotrack.stores.mlflow.translation import MODEL_HISTORY, PARENT, RUN_NAME, STATUS_NUMBERS, MlflowRun
 from autotrack.stores.state import RunState
 
 _ELSEWHERE: Final = "its artifacts are at {uri}, not in this folder: they are not read"
@@ -135,7 +135,7 @@ class Changes:
 
     @cached_property
     def _theirs(self) -> MlflowRun:
-        return translate(self._state, self._facts)
+        return translated(self._path, self._state, self._facts)
 
     def of(self, run: Run, experiment: ExperimentFolder) -> Told:
         """The run with what was changed of it."""
@@ -152,6 +152,10 @@ class Changes:
             changed["name"] = tags.pop(RUN_NAME)
         if PARENT in tags:
             changed["parent_run_id"] = tags.pop(PARENT)
+        history = models_from(tags.pop(MODEL_HISTORY, ""))
+        paths = {model.path for model in run.models}
+        if any(model.path not in paths for model in history):  # MLflow 2 logged another model
+            changed["models"] = (*run.models, *(model for model in history if model.path not in paths))
         if tags or removed:
             kept = {key: text for key, text in run.tags.items() if key not in removed}
             changed["tags"] = _sorted(kept | tags)
@@ -207,7 +211,7 @@ class Changes:
         except (OSError, ValueError) as error:
             self.problems.append(f"{self._path / files.META} cannot be read: {error}")
             return {}
-        now = meta_of(self._path, self._state, self._facts) if self._stale else {}
+        now = meta_of(self._path, self._theirs, self._state) if self._stale else {}
 
         def changed(name: str) -> bool:
             ours = self._last.meta.get(name)
@@ -240,7 +244,7 @@ class Changes:
         paths = {model.path for model in run.models}
         more = [(model, place) for model, place in content.models if model.path not in paths]
         if more:
-            changed["models"] = (*run.models, *(model for model, _ in more))
+            changed["models"] = (*changed.get("models", run.models), *(model for model, _ in more))
             told.models = {model.path: place for model, place in more}
 
 

@@ -211,7 +211,9 @@ class MlrunsStore:
     def _hold(self, run_id: str, experiment: str | None) -> tuple[Known, sidecar.Held]:
         """The run with its record open and locked, made where it is not there."""
         while True:
-            path = self._layout.make_run(run_id, experiment)
+            path = self._layout.find(run_id)
+            if path is None or not (path / sidecar.RUN).exists():
+                path = self._layout.make_run(run_id, experiment)
             held = sidecar.Held(path / sidecar.RUN)
             if held.is_in_place:
                 return self._at(path), held
@@ -287,8 +289,15 @@ class MlrunsStore:
     def _problems(self) -> list[str]:
         found = [experiment.problem for experiment in self._layout.experiments() if experiment.problem is not None]
         found += self._processes.problems()
+        hidden: dict[str, int] = {}
         for known in sorted(self._all(), key=lambda known: known.run_id):
             found += known.problems()
+            if known.told.run.deleted_time is None and self._layout.experiment(known.path.parent).is_deleted:
+                hidden[known.told.run.experiment] = hidden.get(known.told.run.experiment, 0) + 1
+        found += [
+            f"experiment {name!r} is in MLflow's trash: MLflow shows its {count} active runs when it is restored"
+            for name, count in hidden.items()
+        ]
         return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -95,7 +96,33 @@ def hash_of(data: bytes) -> str:
 _EMPTY: Final = Written()
 
 
+_ENTRIES: Final = {"params": (str, int, int, int), "tags": (str, int, int, int), "metrics": (str, int, int, int, int)}
+
+
 def _checked(name: str, value: Any) -> Any:
     if type(value) is not type(getattr(_EMPTY, name)):
         raise TypeError(name)
+    match name:
+        case "params" | "tags" | "metrics":
+            is_right = all(_is_entry(entry, _ENTRIES[name]) for entry in value.values())
+        case "inputs" | "outputs" | "models":
+            is_right = all(isinstance(hashed, str) for hashed in value.values())
+        case "names":
+            is_right = all(isinstance(names, dict) and _are_texts(names.values()) for names in value.values())
+        case "pictures":
+            is_right = all(isinstance(told, list) and told and _are_texts(told) for told in value.values())
+        case "problems":
+            is_right = _are_texts(value)
+        case _:
+            is_right = True
+    if not is_right:
+        raise TypeError(name)
     return value
+
+
+def _is_entry(entry: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(entry, list) and [type(part) for part in entry] == list(kinds)
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
