@@ -11,6 +11,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import IO, Final, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
@@ -89,6 +90,8 @@ def open_files(client: Client, uri: str) -> Files:
             return ServedFiles(client, unquote(path))
     if parts.scheme in ("", "file") and parts.netloc in ("", "localhost"):
         return FolderFiles(Path(unquote(parts.path)))
+    if parts.scheme in ("s3", "gs", "az", "abfs", "abfss"):
+        return BucketFiles(uri)
     raise StoreError(
         f"the server keeps artifacts in {uri.partition('?')[0]} and does not pass them on: "
         "start it with --serve-artifacts, so that they go through it"
@@ -253,6 +256,62 @@ class FolderFiles:
                 target.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"cannot remove {target}: {error}") from error
+
+
+class BucketFiles:
+    """Files in an object store that the server and this machine both reach.
+
+    Parameters
+    ----------
+    uri : ``s3://BUCKET/PREFIX`` of the folder; who one is to it stands in the environment.
+    """
+
+    def __init__(self, uri: str) -> None:
+        from autotrack.stores.artifacts.object_client import Bucket
+
+        self._bucket = Bucket(uri)
+
+    def listing(self, path: str) -> list[Found]:
+        prefix = f"{_escaped(path)}/" if path else ""
+        found: dict[str, Found] = {}
+        for item in self._bucket.listing(prefix.rstrip("/")):
+            if item.key.startswith(prefix):
+                name, deeper, _ = item.key[len(prefix) :].partition("/")
+                below = f"{path}/{_unescaped(name)}" if path else _unescaped(name)
+                found[below] = Found(below, True) if deeper else Found(below, False, item.size)
+        return [found[name] for name in sorted(found)]
+
+    def upload(self, path: str, source: Path | bytes) -> None:
+        if isinstance(source, Path):
+            self._bucket.upload(source, _escaped(path))
+            return
+        with NamedTemporaryFile() as file:
+            file.write(source)
+            file.flush()
+            self._bucket.upload(Path(file.name), _escaped(path))
+
+    def read(self, path: str) -> bytes:
+        from autotrack.stores.artifacts.object_client import Missing
+
+        try:
+            return self._bucket.read(_escaped(path))[0]
+        except Missing:
+            raise FileNotFoundError(path) from None
+
+    def download(self, path: str, target: IO[bytes]) -> None:
+        from autotrack.stores.artifacts.object_client import Missing
+
+        with TemporaryDirectory() as folder:
+            fetched = Path(folder, "fetched")
+            try:
+                self._bucket.download(_escaped(path), fetched)
+            except Missing:
+                raise FileNotFoundError(path) from None
+            with fetched.open("rb") as file:
+                shutil.copyfileobj(file, target, 1 << 20)
+
+    def delete(self, path: str) -> None:
+        self._bucket.delete([_escaped(path), *(_escaped(item.path) for item in walk(self, path))])
 
 
 def walk(files: Files, path: str) -> list[Found]:
