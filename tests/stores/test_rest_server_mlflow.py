@@ -315,6 +315,30 @@ def test_names_of_files_may_hold_what_a_servers_path_may_not(store: MlflowServer
     assert all(store.artifact_path(ONE, f"d/{name}").read_text() == "content" for name in names)
 
 
+def test_an_experiment_that_was_deleted_is_restored_for_a_new_run(
+    store: MlflowServerStore, client: MlflowClient
+) -> None:
+    journal = Journal()
+    store.apply(journal.entries(started(ONE, experiment="e")))
+    client.delete_experiment(client.get_experiment_by_name("e").experiment_id)
+    store.apply(journal.entries(started(TWO, experiment="e")))
+    assert {run.run_id for run in store.search_runs(experiment="e")} == {ONE, TWO}
+
+
+def test_a_name_that_leads_out_of_its_folder_is_not_fetched(
+    store: MlflowServerStore, mlflow_server: Mlflow, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_text("content")
+    store.apply(Journal().entries(started(ONE)))
+    store.put_artifact(ONE, "d/f", tmp_path / "f")
+    (folder,) = mlflow_server.artifacts.rglob("d")
+    (folder / "=2E=2E=2F=2E=2E=2Fevil").write_text("not here")
+    assert [artifact.path for artifact in store.artifacts(ONE, "d")] == ["d/f"]
+    fetched = store.artifact_path(ONE, "d")
+    assert [path.name for path in fetched.rglob("*")] == ["f"]
+    assert not (fetched.parent.parent / "evil").exists()
+
+
 def test_facts_of_a_process_are_asked_for_when_they_are_looked_at(store: MlflowServerStore) -> None:
     store.apply(Journal().entries(ProcessDescribed("p", FACTS), started(ONE, process_id="p")))
     fresh = MlflowServerStore(store.uri)
