@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from services import mlflow_tracking_server
 
-from autotrack.digests import of_file
+from autotrack.digests import of_file, of_folder
 from autotrack.entities import FINISHED, Artifact, LoggedModel, Metric
 from autotrack.errors import StoreError
 from autotrack.events import ArtifactLogged, MetricsLogged, ModelLogged, RunEnded
@@ -86,6 +86,26 @@ def test_large_files_go_straight_to_s3_in_parts(s3_uri: str, tmp_path: Path, mon
         listed = [(artifact.path, artifact.size) for artifact in store.artifacts(ONE)]
         assert listed == [("large.bin", 12_000_000), ("model", None)]
         assert MlflowServerStore(server.url).get_run(ONE) == store.get_run(ONE)
+        _gone(store)
+        store.close()
+
+
+def test_a_server_that_does_not_pass_artifacts_on_has_them_in_s3_all_the_same(s3_uri: str, tmp_path: Path) -> None:
+    pytest.importorskip("obstore")
+    with mlflow_tracking_server("--no-serve-artifacts", "--default-artifact-root", s3_uri) as server:
+        store, journal = MlflowServerStore(server.url), Journal()
+        store.apply(journal.entries(started(ONE)))
+        folder = tmp_path / "model"
+        folder.mkdir()
+        (folder / "MLmodel").write_text("flavors: {}\n")
+        (folder / "a#b%25").write_bytes(b"1")
+        store.put_artifact(ONE, "model", folder)
+        store.put_artifact(ONE, "large.bin", folder / "MLmodel")
+        store.apply(journal.entries(ModelLogged(ONE, LoggedModel("model", digest=of_folder(folder)))))
+        store = MlflowServerStore(server.url)
+        assert [artifact.path for artifact in store.artifacts(ONE)] == ["large.bin", "model"]
+        assert [artifact.path for artifact in store.artifacts(ONE, "model")] == ["model/MLmodel", "model/a#b%25"]
+        assert (store.artifact_path(ONE, "model") / "a#b%25").read_bytes() == b"1"
         _gone(store)
         store.close()
 

@@ -262,6 +262,39 @@ def test_an_upload_that_broke_off_is_not_seen(store: MlflowServerStore, tmp_path
     assert [artifact.path for artifact in other.artifacts(ONE, "report")] == ["report/a", "report/b", "report/c"]
 
 
+def test_a_file_takes_the_place_of_a_folder_and_a_folder_that_of_a_file(
+    store: MlflowServerStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    store = MlflowServerStore(store.uri)
+    folder, file = tmp_path / "folder", tmp_path / "file"
+    folder.mkdir()
+    (folder / "f").write_text("in a folder")
+    file.write_text("a file")
+    store.apply(Journal().entries(started(ONE)))
+    for source in (folder, file, folder):
+        store.put_artifact(ONE, "x", source)
+        found = store.artifact_path(ONE, "x")
+        text = (found / "f").read_text() if source is folder else found.read_text()
+        assert text == ("in a folder" if source is folder else "a file")
+    store.close()
+
+
+def test_many_small_batches_are_joined_into_one_file(store: MlflowServerStore) -> None:
+    journal = Journal()
+    store.apply(journal.entries(started(ONE)))
+    entries = journal.entries(*(MetricsLogged(ONE, (Metric("m", float(i), i, 1),)) for i in range(60)))
+    for entry in entries:
+        store.apply([entry])
+    native = store._catalog.native(ONE)
+    assert len(store._catalog.files(native).listing("autotrack")) < 20
+    fresh = MlflowServerStore(store.uri)
+    fresh.apply(entries)
+    fresh.apply(journal.entries(RunEnded(ONE, FINISHED, 9)))
+    assert [point.value for point in fresh.metric_history(ONE, "m")] == [float(i) for i in range(60)]
+    fresh.close()
+
+
 def test_a_file_that_is_not_what_was_logged_is_refused(store: MlflowServerStore, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("one")
     journal = Journal()
@@ -280,6 +313,30 @@ def test_names_of_files_may_hold_what_a_servers_path_may_not(store: MlflowServer
         store.put_artifact(ONE, f"d/{name}", tmp_path / "f")
     assert [artifact.path for artifact in store.artifacts(ONE, "d")] == sorted(f"d/{name}" for name in names)
     assert all(store.artifact_path(ONE, f"d/{name}").read_text() == "content" for name in names)
+
+
+def test_an_experiment_that_was_deleted_is_restored_for_a_new_run(
+    store: MlflowServerStore, client: MlflowClient
+) -> None:
+    journal = Journal()
+    store.apply(journal.entries(started(ONE, experiment="e")))
+    client.delete_experiment(client.get_experiment_by_name("e").experiment_id)
+    store.apply(journal.entries(started(TWO, experiment="e")))
+    assert {run.run_id for run in store.search_runs(experiment="e")} == {ONE, TWO}
+
+
+def test_a_name_that_leads_out_of_its_folder_is_not_fetched(
+    store: MlflowServerStore, mlflow_server: Mlflow, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_text("content")
+    store.apply(Journal().entries(started(ONE)))
+    store.put_artifact(ONE, "d/f", tmp_path / "f")
+    (folder,) = mlflow_server.artifacts.rglob("d")
+    (folder / "=2E=2E=2F=2E=2E=2Fevil").write_text("not here")
+    assert [artifact.path for artifact in store.artifacts(ONE, "d")] == ["d/f"]
+    fetched = store.artifact_path(ONE, "d")
+    assert [path.name for path in fetched.rglob("*")] == ["f"]
+    assert not (fetched.parent.parent / "evil").exists()
 
 
 def test_facts_of_a_process_are_asked_for_when_they_are_looked_at(store: MlflowServerStore) -> None:

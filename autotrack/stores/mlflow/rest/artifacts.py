@@ -20,7 +20,6 @@ from autotrack.stores.mlflow.rest.client import Json
 from autotrack.stores.mlflow.rest.document import FOLDER, Document
 from autotrack.stores.mlflow.rest.files import Files, Found, safe_path, walk
 from autotrack.stores.mlflow.rest.models import Models, is_model
-from autotrack.stores.mlflow.rest.transport import Refused
 
 PARTIAL: Final = f"{FOLDER}/partial"
 """Folder of marks: what is named there is being uploaded, or was when its writer died; no reader of ours sees it."""
@@ -56,12 +55,19 @@ class Artifacts:
                     _upload_all(begun[0], "", sources)
                     self._models.finish(native, inside)
                 return
+        # A folder with the mark in it: older servers remove folders, and fail to remove a single file.
         mark = f"{PARTIAL}/{_mark(inside)}"
-        files.upload(mark, b"")
-        there = {found.path for found in walk(files, inside)}
-        _upload_all(files, inside + "/", sources)
-        for stale in there - {f"{inside}/{name}" for name in sources}:
-            files.delete(stale)
+        files.upload(f"{mark}/mark", b"")
+        if {found.path for found in walk(files, inside)} - {f"{inside}/{name}" for name in sources}:
+            files.delete(inside)
+        try:
+            _upload_all(files, inside + "/", sources)
+        except StoreError:  # of any kind: a server that cannot write may just hang up
+            above, _, _ = inside.rpartition("/")
+            if not any(found.path == inside and not found.is_dir for found in files.listing(above)):
+                raise
+            files.delete(inside)  # a file stands there, which a folder takes the place of
+            _upload_all(files, inside + "/", sources)
         files.delete(mark)
 
     def _put_file(self, files: Files, path: str, source: Path) -> None:
@@ -71,7 +77,7 @@ class Artifacts:
             raise StoreError(f"cannot read {source}: {error}") from error
         try:
             files.upload(path, source)
-        except Refused:
+        except StoreError:
             if not files.listing(path):
                 raise
             files.delete(path)  # a folder stands there, which a file takes the place of

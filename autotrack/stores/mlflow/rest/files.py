@@ -11,6 +11,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import IO, Final, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
@@ -89,6 +90,8 @@ def open_files(client: Client, uri: str) -> Files:
             return ServedFiles(client, unquote(path))
     if parts.scheme in ("", "file") and parts.netloc in ("", "localhost"):
         return FolderFiles(Path(unquote(parts.path)))
+    if parts.scheme in ("s3", "gs", "az", "abfs", "abfss"):
+        return BucketFiles(uri)
     raise StoreError(
         f"the server keeps artifacts in {uri.partition('?')[0]} and does not pass them on: "
         "start it with --serve-artifacts, so that they go through it"
@@ -118,10 +121,12 @@ class ServedFiles:
         prefix = f"{path}/" if path else ""
         found = []
         for file in answer.get("files", ()):
-            name = str(file["path"]).rstrip("/").rpartition("/")[2]
+            name = _name_from(str(file["path"]).rstrip("/").rpartition("/")[2])
+            if name is None:
+                continue
             is_dir = bool(file.get("is_dir"))
             size = None if is_dir or file.get("file_size") is None else int(file["file_size"])
-            found.append(Found(prefix + _unescaped(name), is_dir, size))
+            found.append(Found(prefix + name, is_dir, size))
         if len(found) == 1 and not found[0].is_dir and path and found[0].path == prefix + path.rpartition("/")[2]:
             # Some storages list a file as a folder with itself in it.
             return []
@@ -201,10 +206,10 @@ class FolderFiles:
 
     def listing(self, path: str) -> list[Found]:
         try:
-            with os.scandir(self._root / path) as entries:
+            with os.scandir(self._inside(path)) as entries:
                 found = []
                 for entry in entries:
-                    if ".tmp-" not in entry.name:
+                    if ".tmp-" not in entry.name and self._is_inside(entry.path):
                         is_dir = entry.is_dir()
                         size = None if is_dir else entry.stat().st_size
                         found.append(Found(f"{path}/{entry.name}" if path else entry.name, is_dir, size))
@@ -235,14 +240,24 @@ class FolderFiles:
             ) from error
 
     def read(self, path: str) -> bytes:
-        return (self._root / path).read_bytes()
+        return self._inside(path).read_bytes()
 
     def download(self, path: str, target: IO[bytes]) -> None:
         try:
-            with (self._root / path).open("rb") as file:
+            with self._inside(path).open("rb") as file:
                 shutil.copyfileobj(file, target, 1 << 20)
-        except IsADirectoryError:
+        except (IsADirectoryError, NotADirectoryError):
             raise FileNotFoundError(path) from None
+
+    def _inside(self, path: str) -> Path:
+        """Where a file stands; as one that is not there where a link leads out of the root."""
+        if not self._is_inside(self._root / path):
+            raise FileNotFoundError(path)
+        return self._root / path
+
+    def _is_inside(self, path: str | Path) -> bool:
+        root = os.path.realpath(self._root)
+        return (os.path.realpath(path) + os.sep).startswith(root + os.sep)
 
     def delete(self, path: str) -> None:
         target = self._root / path
@@ -253,6 +268,65 @@ class FolderFiles:
                 target.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"cannot remove {target}: {error}") from error
+
+
+class BucketFiles:
+    """Files in an object store that the server and this machine both reach.
+
+    Parameters
+    ----------
+    uri : ``s3://BUCKET/PREFIX`` of the folder; who one is to it stands in the environment.
+    """
+
+    def __init__(self, uri: str) -> None:
+        from autotrack.stores.artifacts.object_client import Bucket
+
+        self._bucket = Bucket(uri)
+
+    def listing(self, path: str) -> list[Found]:
+        prefix = f"{_escaped(path)}/" if path else ""
+        found: dict[str, Found] = {}
+        for item in self._bucket.listing(prefix.rstrip("/")):
+            if item.key.startswith(prefix):
+                first, deeper, _ = item.key[len(prefix) :].partition("/")
+                name = _name_from(first)
+                if name is None:
+                    continue
+                below = f"{path}/{name}" if path else name
+                found[below] = Found(below, True) if deeper else Found(below, False, item.size)
+        return [found[name] for name in sorted(found)]
+
+    def upload(self, path: str, source: Path | bytes) -> None:
+        if isinstance(source, Path):
+            self._bucket.upload(source, _escaped(path))
+            return
+        with NamedTemporaryFile() as file:
+            file.write(source)
+            file.flush()
+            self._bucket.upload(Path(file.name), _escaped(path))
+
+    def read(self, path: str) -> bytes:
+        from autotrack.stores.artifacts.object_client import Missing
+
+        try:
+            return self._bucket.read(_escaped(path))[0]
+        except Missing:
+            raise FileNotFoundError(path) from None
+
+    def download(self, path: str, target: IO[bytes]) -> None:
+        from autotrack.stores.artifacts.object_client import Missing
+
+        with TemporaryDirectory() as folder:
+            fetched = Path(folder, "fetched")
+            try:
+                self._bucket.download(_escaped(path), fetched)
+            except Missing:
+                raise FileNotFoundError(path) from None
+            with fetched.open("rb") as file:
+                shutil.copyfileobj(file, target, 1 << 20)
+
+    def delete(self, path: str) -> None:
+        self._bucket.delete([_escaped(path), *(_escaped(item.path) for item in walk(self, path))])
 
 
 def walk(files: Files, path: str) -> list[Found]:
@@ -285,11 +359,14 @@ def _escaped(path: str) -> str:
     return _UNSAFE.sub(lambda char: "".join(f"={byte:02X}" for byte in char[0].encode("utf-8", "surrogatepass")), path)
 
 
-def _unescaped(name: str) -> str:
+def _name_from(name: str) -> str | None:
+    """A file's name as it was before `_escaped`; ``None`` for one that leads out of its folder."""
+
     def plain(run: re.Match[str]) -> str:
         try:
             return bytes.fromhex(run[0].replace("=", "")).decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             return run[0]
 
-    return _ESCAPED.sub(plain, name)
+    found = _ESCAPED.sub(plain, name)
+    return None if found in ("", ".", "..") or "/" in found or "\0" in found else found

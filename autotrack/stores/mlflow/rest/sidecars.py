@@ -50,6 +50,7 @@ class Sidecars:
         self._files = files
         self._folder = folder
         self._read: dict[str, tuple[Entry, ...]] = {}
+        self._joins = True
 
     def entries(self) -> list[Entry]:
         """All entries that are there now, each once, in the order of their places.
@@ -86,7 +87,7 @@ class Sidecars:
         """
         for journal_id in dict.fromkeys(entry.journal_id for entry in entries):
             self._put([entry for entry in entries if entry.journal_id == journal_id])
-        if len(self._read) > MOST:
+        if len(self._read) > MOST and self._joins:
             self._join()
 
     def _put(self, entries: list[Entry]) -> None:
@@ -100,8 +101,12 @@ class Sidecars:
             if len(mine) > 1:
                 self._put([entry for entry in self.known() if entry.journal_id == journal_id])
                 for path in mine:
-                    if path in self._read and self._read[path] is mine[path]:
-                        self._files.delete(path)
+                    if self._read.get(path) is mine[path]:
+                        try:
+                            self._files.delete(path)
+                        except StoreError:  # MLflow 2 removes no single files: there are many then
+                            self._joins = False
+                            return
                         del self._read[path]
 
 

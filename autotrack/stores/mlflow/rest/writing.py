@@ -17,7 +17,7 @@ from autotrack.events import Entry, LifecycleSet, ProcessDescribed, RunStarted, 
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.rest import catalog as tags
 from autotrack.stores.mlflow.rest.catalog import Catalog, folded, id_value, tags_of
-from autotrack.stores.mlflow.rest.client import BAD_VALUE, Json, batches
+from autotrack.stores.mlflow.rest.client import BAD_VALUE, NOT_THERE, Json, batches
 from autotrack.stores.mlflow.rest.document import (
     DIRTY_TAG,
     ID_TAG,
@@ -186,7 +186,14 @@ class Writer:
             INEXACT_TAG: "1",
         }
         target = translate(state, run.process)
-        native = self._client.create_run(experiment, target.run_name, target.start_time, target.user, given)
+        try:
+            native = self._client.create_run(experiment, target.run_name, target.start_time, target.user, given)
+        except Refused as error:
+            if error.code not in (BAD_VALUE, NOT_THERE):
+                raise
+            self._catalog.experiments(fresh=True)  # somebody has deleted the experiment since it was last seen
+            experiment = self._catalog.experiment_for(state.run({}).experiment)
+            native = self._client.create_run(experiment, target.run_name, target.start_time, target.user, given)
         self._made.add(own)
         kin = list(self._catalog.tagged(tags.KIN_TAG, own, like=True))
         doubles = [item for item in kin if tags_of(item).get(ID_TAG) == own]
