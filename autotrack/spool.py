@@ -58,6 +58,7 @@ _SECRET_NAME: Final = re.compile(
 )
 _WEB_USER: Final = re.compile(r"(https?://)([^/?#\s]*)@", re.I)
 _USER: Final = re.compile(r"([a-z][a-z0-9+.\-]*://[^:/?#@\s]*):([^\s?]*|[^\s@]*)@", re.I)
+_FILES: Final = re.compile(r"[?&]artifacts=([^&]*)")
 _TAIL: Final = re.compile(rb'\{"n":\s*(\d+)')
 _RUN: Final = re.compile(rb'"run_id":\s*"((?:[^"\\]|\\.)*)"')
 
@@ -379,6 +380,9 @@ def _unquoted(text: str) -> str:
 def _is_relative(uri: str) -> bool:
     """Whether what stands behind the scheme may be a path that starts from the working folder."""
     scheme, rest = scheme_of(uri), uri.partition(":")[2]
+    files = _FILES.search(uri)
+    if files is not None and not os.path.isabs(files[1]) and not scheme_of(files[1]):
+        return True
     if scheme.startswith("sqlite") and rest.startswith("///"):
         return not rest.startswith("////")
     return not rest.startswith("/")
