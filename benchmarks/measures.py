@@ -9,7 +9,7 @@ from functools import partial
 from statistics import median
 from typing import Final
 
-from benchmarks import variants
+from benchmarks import shipping, variants
 from benchmarks.cases import MEMORY, TIMED, Case
 from benchmarks.harness import ROOT, Plan, Workers, run, take_turns
 from benchmarks.results import BYTES, SECONDS, Result, Round
@@ -135,4 +135,5 @@ ALL: Final = (
     *(Measure(case.name, f"{case.title}, peak memory", partial(peak_memory, case)) for case in MEMORY),
     Measure("demo", "examples/train_diabetes.py, whole process", demo),
     Measure("series", f"{SERIES} small fits in a row, whole process", series),
+    Measure(shipping.NAME, shipping.TITLE, shipping.measure),
 )
