@@ -54,11 +54,13 @@ LEFT: Final = "left"
 LOOK: Final = b"w"
 LEAVE: Final = b"L"
 
+_CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 _SECRET_NAME: Final = re.compile(
     r"pass|pwd|token|secret|credential|signature|(^|[_-])(key|sig|auth)$|apikey|accesskey", re.I
 )
 _WEB_USER: Final = re.compile(r"(https?://)([^/?#\s]*)@", re.I)
 _USER: Final = re.compile(r"([a-z][a-z0-9+.\-]*://[^:/?#@\s]*):([^\s?]*|[^\s@]*)@", re.I)
+_FILES: Final = re.compile(r"[?&]artifacts=([^&]*)")
 _TAIL: Final = re.compile(rb'\{"n":\s*(\d+)')
 _RUN: Final = re.compile(rb'"run_id":\s*"((?:[^"\\]|\\.)*)"')
 
@@ -232,8 +234,8 @@ class Spool:
     def is_tended(self) -> bool:
         """Whether a shipper is running or being started."""
         try:
-            fd = os.open(self.folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
-        except (OSError, AttributeError):
+            fd = os.open(self.folder / LOCK, os.O_RDWR | _CLOEXEC)
+        except OSError:
             return False
         try:
             if fcntl is not None:
@@ -256,7 +258,7 @@ class Spool:
         OSError
             When the file cannot be made.
         """
-        fd = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | _CLOEXEC, 0o600)
         try:
             if fcntl is not None:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -356,7 +358,7 @@ def write_whole(path: Path, data: Any) -> None:
     """Write JSON for this user only, so that a reader finds the old or the new. Raises ``OSError``."""
     partial = path.with_name(f".{path.name}.tmp-{os.urandom(4).hex()}")
     try:
-        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(json.dumps(data, separators=(",", ":")).encode())
         os.replace(partial, path)
@@ -380,6 +382,9 @@ def _unquoted(text: str) -> str:
 def _is_relative(uri: str) -> bool:
     """Whether what stands behind the scheme may be a path that starts from the working folder."""
     scheme, rest = scheme_of(uri), uri.partition(":")[2]
+    files = _FILES.search(uri)
+    if files is not None and not os.path.isabs(files[1]) and not scheme_of(files[1]):
+        return True
     if scheme.startswith("sqlite") and rest.startswith("///"):
         return not rest.startswith("////")
     return not rest.startswith("/")

@@ -22,12 +22,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{measure.name:20} {measure.title}")
         return 0
     remarks: list[str] = []
-    joining: tuple[variants.Variant, ...] = variants.ALL
+    joining: tuple[variants.Variant, ...] = variants.EVERY
     if options.no_mlflow or importlib.util.find_spec("mlflow") is None:
-        joining = tuple(variant for variant in variants.ALL if variant.library != "mlflow")
+        joining = tuple(variant for variant in variants.EVERY if variant.library != "mlflow")
         why = "left out with --no-mlflow" if options.no_mlflow else "not installed: pip install 'autotrack[bench]'"
         remarks.append(f"MLflow was skipped: {why}")
         _say(remarks[-1])
+    if importlib.util.find_spec("sqlalchemy") is None:
+        joining = tuple(variant for variant in joining if variant != variants.SHIPPED)
+        remarks.append("Shipping to a database was skipped: pip install 'autotrack[sqlite]'")
     if options.quick:
         remarks.append("Two rounds only (--quick): enough to see that it works, too few to judge by")
     about = report.machine(options.threads)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.results import Result, Round
-from benchmarks.variants import BARE, Variant
+from benchmarks.variants import BARE, SPOOL, Variant
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 _DROPPED: Final = ("AUTOTRACK_", "PYTHONDONTWRITEBYTECODE", "MLFLOW_")
@@ -83,6 +83,8 @@ def environment(folder: Path, threads: int) -> dict[str, str]:
         "PYTHONPATH": path,
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "AUTOTRACK_SPOOL": str(folder / SPOOL),
+        "AUTOTRACK_EXIT_TIMEOUT": "60",
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
     }
 

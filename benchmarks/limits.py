@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from benchmarks.cases import SMALL
 from benchmarks.results import Figures, Result
 from benchmarks.stats import Summary
 from benchmarks.stores import measure as stores
-from benchmarks.variants import AUTOTRACK, BARE, MLFLOW
+from benchmarks.variants import AUTOTRACK, BARE, MLFLOW, SHIPPED, STORE_DOWN, Variant
 
 OK: Final = "ok"
 MISSED: Final = "MISSED"
@@ -75,6 +76,9 @@ def _verdicts(results: Results) -> Iterator[Verdict]:
     yield Verdict("series: the last 50 fits, ratio to the first 50", drift, 1.1, "ratio")
     per_fit = _of(results, "series", _added_per_fit)
     yield Verdict("series: whole process with its exit, added per fit, model logged", per_fit, 6.0, "ms")
+    for variant, state, at_most in ((SHIPPED, "is up", 1.1), (STORE_DOWN, "is down", 1.05)):
+        against = _of(results, "shipping", partial(_against_a_folder, variant))
+        yield Verdict(f"shipping: fits while the store {state}, ratio to fits into a folder", against, at_most, "ratio")
     found = results.get(stores.NAME)
     yield from _of_stores(found if isinstance(found, Figures) else Figures(stores.NAME, ""))
 
@@ -106,6 +110,10 @@ def _share(results: Results, name: str) -> float | None:
 def _added_per_fit(result: Result) -> float | None:
     added, fits = result.added(AUTOTRACK), result.value(BARE, "fits")
     return added.median / fits.median * 1e3 if added and fits else None
+
+
+def _against_a_folder(variant: Variant, result: Result) -> float | None:
+    return _scaled(result.ratio(variant, to=AUTOTRACK), 1.0)
 
 
 def _of(results: Results, name: str, value: Callable[[Result], float | None]) -> float | None:

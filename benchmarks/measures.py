@@ -9,7 +9,7 @@ from functools import partial
 from statistics import median
 from typing import Final
 
-from benchmarks import variants
+from benchmarks import shipping, variants
 from benchmarks.cases import MEMORY, TIMED, Case
 from benchmarks.harness import ROOT, Plan, Workers, run, take_turns
 from benchmarks.results import BYTES, SECONDS, Figures, Result, Round
@@ -137,4 +137,5 @@ ALL: Final = (
     Measure("demo", "examples/train_diabetes.py, whole process", demo),
     Measure("series", f"{SERIES} small fits in a row, whole process", series),
     Measure(stores.NAME, stores.TITLE, stores.measure),
+    Measure(shipping.NAME, shipping.TITLE, shipping.measure),
 )

@@ -71,22 +71,22 @@ def to_json(
         "format": FORMAT,
         "machine": about,
         "options": options,
-        "results": [result.to_json(variants.ALL) for result in results],
+        "results": [result.to_json(variants.EVERY) for result in results],
         "limits": [verdict.to_json() for verdict in verdicts],
         "remarks": list(remarks),
     }
 
 
 def _rows(result: Result) -> list[tuple[str, ...]]:
-    timed = any("thread_seconds" in result.names(variant) for variant in variants.ALL)
+    timed = any("thread_seconds" in result.names(variant) for variant in variants.EVERY)
     header = ["", "took" if result.unit != BYTES else "peak", "added", "ratio"]
     if timed:
         header += ["own thread added", "background", "first fit"]
-    drifts = any("drift" in result.names(variant) for variant in variants.ALL)
+    drifts = any("drift" in result.names(variant) for variant in variants.EVERY)
     if drifts:
         header += ["added per fit", "last/first 50"]
     rows: list[tuple[str, ...]] = [tuple(header)]
-    for variant in variants.ALL:
+    for variant in variants.EVERY:
         if not result.names(variant):
             continue
         unit = result.unit

@@ -46,9 +46,9 @@ class Result:
         """What the variant added to bare, paired by round."""
         return stats.added(self._values(variant, name), self._values(BARE, name))
 
-    def ratio(self, variant: Variant, name: str | None = None) -> Summary | None:
-        """How many times bare the variant took, paired by round."""
-        return stats.ratio(self._values(variant, name), self._values(BARE, name))
+    def ratio(self, variant: Variant, name: str | None = None, to: Variant = BARE) -> Summary | None:
+        """How many times bare, or another one, the variant took, paired by round."""
+        return stats.ratio(self._values(variant, name), self._values(to, name))
 
     def names(self, variant: Variant) -> list[str]:
         """The names of the values that the variant's rounds gave."""

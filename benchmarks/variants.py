@@ -15,18 +15,21 @@ class Variant:
     name : as it stands in the results.
     library : what is switched on: ``"autotrack"``, ``"mlflow"`` or nothing.
     model : whether the fitted model is logged.
+    store : the URI of autotrack's store; empty for a folder.
     """
 
     name: str
     library: str = ""
     model: bool = False
+    store: str = ""
 
     @property
     def switch_on_code(self) -> str:
         """The lines that a user would add to a script."""
         match self.library:
             case "autotrack":
-                return f"import autotrack; autotrack.autolog({'' if self.model else 'log_models=False'})"
+                options = ["log_models=False"] * (not self.model) + [f"store={self.store!r}"] * bool(self.store)
+                return f"import autotrack; autotrack.autolog({', '.join(options)})"
             case "mlflow":
                 return f"import mlflow; mlflow.sklearn.autolog({'' if self.model else 'log_models=False'})"
             case _:
@@ -39,13 +42,21 @@ AUTOTRACK_NO_MODEL: Final = Variant("autotrack-no-model", "autotrack")
 MLFLOW: Final = Variant("mlflow", "mlflow", True)
 MLFLOW_NO_MODEL: Final = Variant("mlflow-no-model", "mlflow")
 
+SHIPPED: Final = Variant("autotrack-shipped", "autotrack", True, "sqlite:///runs.db")
+STORE_DOWN: Final = Variant("autotrack-store-down", "autotrack", True, "postgresql://nobody@127.0.0.1:1/runs")
+
 ALL: Final = (BARE, AUTOTRACK, AUTOTRACK_NO_MODEL, MLFLOW, MLFLOW_NO_MODEL)
 WITH_MODEL: Final = (BARE, AUTOTRACK, MLFLOW)
+SHIPPING: Final = (BARE, AUTOTRACK, SHIPPED, STORE_DOWN)
+EVERY: Final = (*ALL, SHIPPED, STORE_DOWN)
+
+SPOOL: Final = "spool"
+"""The folder in a variant's own, in which its runs wait for their store."""
 
 
 def by_name(name: str) -> Variant:
     """The variant of this name."""
-    return next(variant for variant in ALL if variant.name == name)
+    return next(variant for variant in EVERY if variant.name == name)
 
 
 # What follows runs in the measured processes.

@@ -57,7 +57,7 @@ def test_one_store_has_one_spool_whatever_the_password():
     assert spool.of_store("postgresql://you:a@host/db", "/here")[0].folder != one.folder
     assert info == Info("postgresql://me@host/db")
     # A path in a URI that starts from the working folder names another store elsewhere.
-    for uri in ("sqlite:///runs.db", "mlruns:runs"):
+    for uri in ("sqlite:///runs.db", "mlruns:runs", "postgresql://host/db?artifacts=files"):
         assert spool.of_store(uri, "/here")[0].folder != spool.of_store(uri, "/there")[0].folder
     assert (
         spool.of_store("sqlite:////runs.db", "/here")[0].folder == spool.of_store("sqlite:////runs.db", "/")[0].folder

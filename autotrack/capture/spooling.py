@@ -33,6 +33,9 @@ _SILENT_SECONDS: Final = 10.0
 """Whoever has little patience waits so long while nothing gets on though no failure is told: a store that hangs."""
 
 _LOOK_SECONDS: Final = 1.0
+_LONGEST_SILENCE: Final = 60.0
+"""The same for whoever waits as long as the store can be reached."""
+
 _LABEL: Final = "sending runs to the store"
 _FASTEST, _SLOWEST = 0.002, 0.05
 _LONGEST_RESTART: Final = 60.0
@@ -80,7 +83,7 @@ class SpoolSink(FolderSink):
 
         Parameters
         ----------
-        timeout : seconds to wait at the most; ``None`` for as long as the store can be reached.
+        timeout : seconds to wait at the most; ``None`` for as long as the store can be reached and gets on.
         patience : seconds to wait at the most while the store cannot be reached; ``None`` for as `timeout` has it.
 
         Returns
@@ -154,6 +157,8 @@ class SpoolSink(FolderSink):
             self._spool.signal(LEAVE)
         elif status is not None and status.state == DOWN and status.failures > 1:
             self._warn(status)
+        elif status is not None and not status.failures:
+            self._restart_pause = _LOOK_SECONDS
         self._is_first_look = False
 
     def _start(self) -> None:
@@ -209,7 +214,7 @@ class SpoolSink(FolderSink):
                     self._spool.signal()
                 if patience is not None and at - began >= patience and self._is_down(asked if not patience else 0):
                     break
-                if patience and at - moved >= max(patience, _SILENT_SECONDS):
+                if patience is not None and at - moved >= (_SILENT_SECONDS if patience else _LONGEST_SILENCE):
                     break
                 time.sleep(pause if timeout is None else max(0.0, min(pause, timeout - (at - began))))
                 pause = min(pause * 1.5, _SLOWEST)

@@ -83,6 +83,9 @@ def _factory(scheme: str, uri: str) -> Callable[[str], Store]:
 
 
 def _unknown(scheme: str, uri: str, others: Iterable[Any]) -> StoreError:
+    from autotrack.spool import without_secrets
+
+    uri = without_secrets(uri)
     return StoreError(
         f"no store for {scheme}: in {uri!r}; there are {', '.join(_known(others))} and folders "
         f"(a folder with a colon in its name is written ./{uri})"
