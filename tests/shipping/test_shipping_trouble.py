@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 
+import journals
 from shipping_tools import Awkward, wait_for
 
 from autotrack import journal, spool
@@ -51,8 +52,7 @@ def spooled(awkward: Awkward, *events: Event) -> journal.JournalWriter:
 
 def bury(writer: journal.JournalWriter) -> None:
     writer.close()
-    text = writer.path.read_bytes()
-    writer.path.write_bytes(text.replace(b'"pid":%d' % os.getpid(), b'"pid":999999999', 1))
+    journals.bury(writer.path)
 
 
 def test_training_is_the_same_while_the_store_is_down_and_all_arrives_later(script, awkward, tmp_path):
