@@ -40,7 +40,7 @@ def runs(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Run]:
         tags = _texts(connection, "tags", chunk, names)
         metrics: dict[int, dict[str, float]] = {key: {} for key in chunk}
         for run, name, value in _of(connection, "SELECT run, key, value FROM metrics", chunk):
-            metrics[run][names[name]] = _number(value)
+            metrics[run][names[name]] = math.nan if value is None else value
         datasets: dict[int, list[Dataset]] = {key: [] for key in chunk}
         for run, body in _logged(connection, "datasets", "body", chunk):
             datasets[run].append(dataset_from_json(json.loads(body)))
@@ -127,7 +127,7 @@ def _texts(
 ) -> dict[int, dict[str, str]]:
     texts: dict[int, dict[str, str]] = {key: {} for key in chunk}
     for run, key, value in _of(connection, f"SELECT run, key, value FROM {table}", chunk):
-        texts[run][names[key]] = decode(value)
+        texts[run][names[key]] = value if type(value) is str else decode(value)
     return texts
 
 

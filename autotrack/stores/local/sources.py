@@ -148,7 +148,10 @@ def _param_equals(field: Field, text: str) -> Sql:
 
 
 def _text_equals(text: str) -> Sql:
-    return Sql("start = ? AND value = ?", (encode_bytes(text)[:TEXT_LENGTH], encode(text)))
+    start = encode_bytes(text)[:TEXT_LENGTH]
+    if len(start) < TEXT_LENGTH:  # that is all of it
+        return Sql("start = ?", (start,))
+    return Sql("start = ? AND value = ?", (start, encode(text)))
 
 
 def _text_range(comparison: Comparison) -> Sql | None:
