@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,7 +25,18 @@ from autotrack.stores.database.comparing import (
     like,
 )
 from autotrack.stores.database.rows import Reader
-from autotrack.stores.expressions import PROCESS_FACTS, And, Comparison, Expression, Field, IsNull, Not, Or, Order
+from autotrack.stores.expressions import (
+    PROCESS_FACTS,
+    And,
+    Comparison,
+    Expression,
+    Field,
+    IsNull,
+    Not,
+    Or,
+    Order,
+    Scalar,
+)
 from autotrack.stores.matching import matches
 from autotrack.stores.state import NO_START
 
@@ -46,8 +57,11 @@ KEYED: Final = {"metric": tables.metrics, "param": tables.params, "tag": tables.
 _NUMBER_STARTS: Final = frozenset("0123456789+-.iI \t\n\r\f\v%_")
 
 NEWEST_FIRST: Final = (RUNS.age.desc(), RUNS.start_journal.desc(), RUNS.start_number.desc(), RUNS.run_id.desc())
-MAX_VALUES: Final = 2000
-"""How many values of a filter are left to the database; beyond, it names every run and each is looked at."""
+LARGEST: Final = 2000
+"""What of a filter is left to the database: 250 comparisons, or lists of as many values in all. Beyond, it is asked for
+more runs than the filter names, and each of them is looked at."""
+
+_COMPARISON: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +91,13 @@ class Conditions:
         """The condition of a filter, never NULL; ``None`` where it names every run."""
         if expression is None:
             return None
-        comparisons = list(leaves(expression))
-        if sum(_size(leaf) for leaf in comparisons) > MAX_VALUES:
+        if _size(expression) > LARGEST:
             self.exact = False
-            return None
-        self._learn(leaf.field for leaf in comparisons)
+            smaller = _smaller(expression)
+            if smaller is None:
+                return None
+            expression = smaller
+        self._learn(leaf.field for leaf in leaves(expression))
         return self._condition(expression, True)
 
     def number(self, field: Field) -> int:
@@ -291,8 +307,27 @@ def leaves(expression: Expression) -> Iterator[Comparison | IsNull]:
             yield expression
 
 
-def _size(leaf: Comparison | IsNull) -> int:
-    return len(leaf.value) if isinstance(leaf, Comparison) and isinstance(leaf.value, tuple) else 1
+def _size(expression: Expression) -> int:
+    size = 0
+    for leaf in leaves(expression):
+        many = isinstance(leaf, Comparison) and isinstance(leaf.value, tuple)
+        size += len(cast("tuple[Scalar, ...]", cast(Comparison, leaf).value)) if many else 1
+        size += _COMPARISON - 1
+    return size
+
+
+def _smaller(expression: Expression) -> Expression | None:
+    """A filter that names at least the same runs, and is not too large; ``None`` where that is every run."""
+    if not isinstance(expression, And):
+        return None
+    kept: list[Expression] = []
+    left = LARGEST
+    for part in expression.parts:
+        left -= _size(part)
+        if left < 0:
+            break
+        kept.append(part)
+    return And(tuple(kept)) if kept else None
 
 
 def _key(field: Field) -> str:
