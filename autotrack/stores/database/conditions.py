@@ -77,9 +77,17 @@ class Term:
 
 
 class Conditions:
-    """Makes conditions for one search."""
+    """Makes conditions for one search.
 
-    def __init__(self, connection: Connection, reader: Reader) -> None:
+    Parameters
+    ----------
+    walked : a table that is joined to ``runs``, one row per run. What a run has is then looked up by that row's
+        ``run``, so that a run that the filter does not name need not be looked up itself.
+    """
+
+    def __init__(self, connection: Connection, reader: Reader, walked: Any | None = None) -> None:
+        self._run = RUNS.id if walked is None else walked.c.run
+        self._outer = (tables.runs,) if walked is None else (tables.runs, walked)
         self._connection = connection
         self._dialect = connection.dialect.name
         self._reader = reader
@@ -177,7 +185,7 @@ class Conditions:
         comparison = leaf if isinstance(leaf, Comparison) else None
         if field.entity == "attribute" and field.key not in PROCESS_FACTS:
             return self._attribute(field.key, comparison, generous)
-        found = self._rows(field, comparison, generous, [_one()]).correlate(tables.runs)
+        found = self._rows(field, comparison, generous, [_one()]).correlate(*self._outer)
         if field.entity in ("dataset", "model"):
             found = found.limit(1)
         # Not EXISTS: some planners make a join of that, and would rather join all than stop at the limit.
@@ -190,16 +198,16 @@ class Conditions:
         match field.entity:
             case "metric" | "param" | "tag":
                 table = KEYED[field.entity]
-                tests = [table.c.run == RUNS.id, table.c.key == self._names.get(_key(field), _UNKNOWN)]
+                tests = [table.c.run == self._run, table.c.key == self._names.get(_key(field), _UNKNOWN)]
                 if comparison is not None:
                     tests += self._keyed_tests(table, comparison, generous)
                 return sa.select(*columns).where(*tests)
             case "dataset":
                 column: Any = tables.datasets.c[field.key]
-                tests = [tables.datasets.c.run == RUNS.id]
+                tests = [tables.datasets.c.run == self._run]
             case "model":
                 column = tables.models.c[field.key]
-                tests = [tables.models.c.run == RUNS.id, column.is_not(None)]
+                tests = [tables.models.c.run == self._run, column.is_not(None)]
             case "attribute":
                 facts = tables.facts.c
                 column = facts.text
@@ -209,12 +217,15 @@ class Conditions:
             tests.append(self._text(column, None, comparison, generous))
         return sa.select(*columns).where(*tests)
 
-    def _keyed_tests(self, table: sa.Table, comparison: Comparison, generous: bool) -> list[Any]:
-        """What holds of a row of the run's, which is found by its run and key."""
-        if table is tables.metrics:
-            return [compare_codes(table.c.sort, comparison.operator, comparison.value)]
-        if comparison.numeric:
-            return [table.c.sort < TEXT, compare_codes(table.c.sort, comparison.operator, comparison.value)]
+    def _keyed_tests(
+        self, table: sa.Table, comparison: Comparison, generous: bool, by_index: bool = False
+    ) -> list[Any]:
+        """What holds of a row that has the key; ``by_index`` where an index is to find it by that."""
+        if table is tables.metrics or comparison.numeric:
+            # With 0 added no index is used: a row is to be found by its run and key, whatever a planner thinks.
+            sort = table.c.sort if by_index else table.c.sort + sa.literal_column("0", sa.BigInteger())
+            found = compare_codes(sort, comparison.operator, comparison.value)
+            return [found] if table is tables.metrics else [sort < TEXT, found]
         return [self._text(table.c.value, None, comparison, generous)]
 
     def _text(self, column: Any, start: Any, comparison: Comparison, generous: bool) -> Condition:
@@ -268,7 +279,7 @@ class Conditions:
         table = KEYED[field.entity]
         tests: list[Any] = [table.c.key == self._names.get(_key(field), _UNKNOWN)]
         if table is tables.metrics or comparison.numeric:
-            tests += self._keyed_tests(table, comparison, True)
+            tests += self._keyed_tests(table, comparison, True, by_index=True)
         else:
             if table is tables.params:
                 codes = _codes(comparison)
