@@ -10,6 +10,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import journals
 import pytest
 from shipping_tools import Awkward, wait_for
 
