@@ -95,18 +95,19 @@ def test_a_bucket_in_memory_answers_as_a_real_one(s3_uri: str, tmp_path: Path) -
     assert in_memory.count(Missing) == 4
 
 
-# Only what a bucket in memory finds is made smaller: a server in the way would take minutes.
+# To make a failing example smaller takes minutes; what is small is found by test_object_store_sequences.
 UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
+FIXTURES = [HealthCheck.function_scoped_fixture]
 
 
 @given(writes=st.lists(WRITES, min_size=1, max_size=6))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, phases=UNSHRUNK, deadline=None, suppress_health_check=FIXTURES)
 def test_a_bucket_shows_what_a_folder_would(writes: list[Any], tmp_path: Path) -> None:
     compare_with_a_folder(InMemory(), writes, tmp_path)
 
 
 @given(writes=st.lists(WRITES, min_size=1, max_size=4))
-@settings(max_examples=4, phases=UNSHRUNK, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, phases=UNSHRUNK, deadline=None, suppress_health_check=FIXTURES)
 def test_a_real_bucket_shows_what_a_folder_would(writes: list[Any], s3_uri: str, tmp_path: Path) -> None:
     compare_with_a_folder(Mortal(s3_uri, timeout=10), writes, tmp_path)
 
