@@ -47,8 +47,8 @@ class Verdict:
         """The numbers, in a line."""
         return (
             f"{self.kills:,} kills, {self.returned:,} returned, {self.runs:,} runs and {self.candidates:,} candidates "
-            f"there: {self.killed:,} KILLED, {self.whole_though_killed:,} whole though killed; {self.models:,} models read, "
-            f"{len(self.notes):,} notes, {len(self.faults):,} faults"
+            f"there: {self.killed:,} KILLED, {self.whole_though_killed:,} whole though killed; "
+            f"{self.models:,} models read, {len(self.notes):,} notes, {len(self.faults):,} faults"
         )
 
 
