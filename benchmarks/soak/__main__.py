@@ -58,7 +58,7 @@ def _one(
 ) -> tuple[Verdict, Trial]:
     what, _, where = name.partition("-")
     with _store(where or "restarts", folder) as (store, server):
-        is_disturbed = where not in ("local", "sqlite", "postgresql")
+        is_disturbed = what != "crowd" and where != "local"
         trial = Trial(folder, store, is_disturbed)
         if what == "crowd":
             return trials.crowd(trial, 8, options.runs, FITS_OF_A_CROWD), trial

@@ -39,7 +39,7 @@ class Trial:
     ----------
     folder : empty; by its folder of spools, in their environment, the processes of the trial are known.
     store : the URI.
-    is_disturbed : the store's server is restarted meanwhile, so that a warning may be told.
+    is_disturbed : the store's server, or what sends to it, is killed meanwhile, so that a warning may be told.
     """
 
     folder: Path

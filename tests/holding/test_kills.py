@@ -38,7 +38,7 @@ def test_a_folder_that_is_read_and_swept_meanwhile(tmp_path: Path) -> None:
 
 
 def test_a_database_whose_shipper_is_killed_meanwhile(tmp_path: Path, postgres_uri: str) -> None:
-    trial, done = Trial(tmp_path, postgres_uri), Counter[str]()
+    trial, done = Trial(tmp_path, postgres_uri, is_disturbed=True), Counter[str]()
     holds(trials.kills(trial, MOST, 2, SECONDS, meanwhile.shippers_die(trial.spools, 2, done)))
     assert done["shippers killed"] > 0
 
