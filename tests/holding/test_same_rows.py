@@ -1,4 +1,4 @@
-"""Random filters and orders find the same rows in an MLflow folder as in memory; see also test_filters, for a folder."""
+"""Random filters and orders find the same rows in folders as in memory; see also test_filters."""
 
 from __future__ import annotations
 
