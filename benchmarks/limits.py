@@ -18,7 +18,10 @@ MISSED: Final = "MISSED"
 UNKNOWN: Final = "not measured"
 
 Results = Mapping[str, Result | Figures]
-_SEARCH_LIMITS: Final = (("local", 100_000, 50.0), ("postgresql", 100_000, 50.0), ("local", 1_000_000, 150.0))
+_SEARCH_LIMITS: Final = (
+    *(("local", 100_000, 50.0), ("sqlite", 100_000, 50.0), ("postgresql", 100_000, 50.0)),
+    *(("local", 1_000_000, 150.0), ("sqlite", 1_000_000, 150.0)),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import pytest
 from services import mariadb, mariadb_uri, mlflow_server, mlflow_uri, postgres, postgres_uri, s3_server, s3_uri
 
 import autotrack
-from autotrack import autologging, journal, settings, spool
+from autotrack import autologging, owners, settings, spool
 from autotrack.capture import guard
 
 __all__ = [
@@ -82,7 +82,7 @@ def _end_shippers(spools: Path) -> None:
         deadline = time.monotonic() + 20
         while found.is_tended():
             status = found.status()
-            if status is not None and journal.owner_is_alive(status.owner):
+            if status is not None and owners.is_here(status.owner):
                 os.kill(status.owner.pid, signal.SIGKILL)
             assert time.monotonic() < deadline, f"a process goes on with {found.folder}"
             time.sleep(0.01)

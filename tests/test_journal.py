@@ -118,7 +118,7 @@ def test_every_flipped_byte_is_named_and_costs_its_line_only(tmp_path):
     line_of = [number for number, line in enumerate(lines) for _ in line]
     header, expected = journal.read_header(writer.path), journal.read(writer.path).entries
     for place in range(len(whole)):
-        for bit in (0, 1, 3, 5, 7):
+        for bit in (place % 8, 5):
             writer.path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
             chunk = journal.read(writer.path)
             number = line_of[place]

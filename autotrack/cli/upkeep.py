@@ -149,9 +149,9 @@ def _print_garbage(found: Sequence[Garbage], *, removed: bool) -> None:
     if not going:
         click.echo("Nothing to remove.")
     elif removed:
-        click.echo(f"Removed {freed}.")
+        click.echo(f"Removed; that freed {freed}.")
     else:
-        click.echo(f"Nothing was removed. To free {freed}: autotrack gc --yes")
+        click.echo(f"Nothing was removed: the same with --yes does it, and frees {freed}.")
 
 
 def _print_findings(found: Sequence[Finding], place: str, repair: bool) -> None:

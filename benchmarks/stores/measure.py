@@ -19,7 +19,10 @@ from benchmarks.stores.searches import LIMIT, SEARCHES
 
 NAME: Final = "stores"
 TITLE: Final = f"stores: taking in events, and finding the first {LIMIT} runs"
-DEFAULT: Final = (("local", 100_000), ("local", 20_000), ("mlflow", 20_000))
+DEFAULT: Final = (
+    *(("local", 100_000), ("sqlite", 100_000), ("postgresql", 100_000)),
+    *(("local", 20_000), ("mlflow", 20_000)),
+)
 """The stores that are measured unless others are asked for, with how many runs each."""
 _RUNS: Final = 100_000
 _QUICK_RUNS: Final = 1000

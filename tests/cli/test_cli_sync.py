@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from journals import bury
 
 from autotrack import journal, spool
 from autotrack.cli.app import app
@@ -43,9 +43,7 @@ def leave(uri: str, run_id: str, *, host: str = "") -> spool.Spool:
     writer.append([RunStarted(run_id, "whole", 1), ArtifactLogged(run_id, Artifact("f.txt", 4))])
     writer.append([RunEnded(run_id, "FINISHED", 2), RunStarted(run_id[::-1].replace(run_id[0], "c"), "open", 3)])
     writer.close()
-    text = writer.path.read_text().replace(f'"pid":{os.getpid()}', '"pid":999999999')
-    text = text.replace(journal.own_identity().host, host) if host else text
-    writer.path.write_text(text)
+    bury(writer.path, host)
     return one
 
 

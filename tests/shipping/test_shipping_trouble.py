@@ -9,7 +9,9 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
+import journals
 from shipping_tools import Awkward, wait_for
 
 from autotrack import journal, spool
@@ -51,8 +53,7 @@ def spooled(awkward: Awkward, *events: Event) -> journal.JournalWriter:
 
 def bury(writer: journal.JournalWriter) -> None:
     writer.close()
-    text = writer.path.read_bytes()
-    writer.path.write_bytes(text.replace(b'"pid":%d' % os.getpid(), b'"pid":999999999', 1))
+    journals.bury(writer.path)
 
 
 def test_training_is_the_same_while_the_store_is_down_and_all_arrives_later(script, awkward, tmp_path):
@@ -267,7 +268,8 @@ def test_a_journal_of_a_future_version_waits_in_quarantine_for_a_newer_autotrack
     (place / "f").write_text("x")
     bury(writer)
     old = time.time() - 60
-    writer.path.write_text(writer.path.read_text().replace('"version":1', '"version":2', 1))
+    lines = writer.path.read_bytes().partition(b"\n")[2]
+    writer.path.write_bytes(journal.header_line(replace(journal.read_header(writer.path), version=8)) + lines)
     os.utime(writer.path, (old, old))
     remarks: list[str] = []
     assert Shipper(awkward.spool, awkward.uri, remark=remarks.append).run().error == ""
@@ -275,7 +277,7 @@ def test_a_journal_of_a_future_version_waits_in_quarantine_for_a_newer_autotrack
     assert kept.name == writer.path.name
     assert "a newer one is needed" in remarks[0]
     assert (place / "f").exists()
-    monkeypatch.setattr(journal, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(journal, "PACK_VERSION", 9)
     assert Shipper(awkward.spool, awkward.uri).run().error == ""
     assert awkward.store.get_run(A).status == "FINISHED"
     assert awkward.spool.quarantined() == []

@@ -200,18 +200,22 @@ def test_entries_go_on_being_applied_to_a_packed_journal(folder: Path) -> None:
     assert len(files(folder)) == 2
 
 
-def test_a_reader_packs_when_there_are_very_many(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_packs_when_there_are_very_many(folder: Path) -> None:
     many(folder, compaction.ENOUGH - 1)
     assert len(LocalStore(folder).search_runs()) == compaction.ENOUGH - 1
     assert len(files(folder)) == compaction.ENOUGH - 1
     dead_journal(folder, 5000, one_run(5000))
-    monkeypatch.setattr("autotrack.hooks.before_read", before_read)
-    before_read.append(lambda: None)  # as in a process that records
+    hooks, before_read[:] = list(before_read), [lambda: None]  # as in a process that records
     try:
         assert len(LocalStore(folder).search_runs()) == compaction.ENOUGH
         assert len(files(folder)) == compaction.ENOUGH
+        before_read.clear()
+        _packs_at_the_next_read(folder)
     finally:
-        before_read.pop()
+        before_read[:] = hooks
+
+
+def _packs_at_the_next_read(folder: Path) -> None:
     assert len(LocalStore(folder).search_runs()) == compaction.ENOUGH
     assert len(files(folder)) == 1
     assert len(LocalStore(folder).search_runs()) == compaction.ENOUGH

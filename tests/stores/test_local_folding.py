@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agreement import EVENTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_agreement import EVENTS
 
 from autotrack import journal
 from autotrack.entities import FINISHED, Metric

@@ -216,9 +216,9 @@ def test_lines_of_100_megabytes_are_read_or_named(folder: Path) -> None:
     whole = dead_journal(folder, 1, [*one_run(1)[:2], ParamsLogged(f"{1:032x}", {"big": "x" * 100_000_000})])
     garbage = dead_journal(folder, 2, one_run(2))
     with garbage.open("ab") as file:
-        file.write(b'{"n":6,"run_id":"' + f"{2:032x}".encode() + b'","' + b"y" * 100_000_000 + b"\n")
+        file.write(b'{"n":6,"run_id":"' + f"{2:032x}".encode() + b'","' + b"y" * 30_000_000 + b"\n")
         file.write(journal.event_line(7, ParamsLogged(f"{2:032x}", {"behind": "it"})))
-    torn = dead_journal(folder, 3, one_run(3), tail=b'{"n":6,' + b"z" * 100_000_000)
+    torn = dead_journal(folder, 3, one_run(3), tail=b'{"n":6,' + b"z" * 30_000_000)
     store = LocalStore(folder)
     assert len(store.get_run(f"{1:032x}").params["big"]) == 100_000_000
     damaged = store.get_run(f"{2:032x}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from agreement import JOURNALS, batches, state
 from hypothesis import HealthCheck, given, settings
-from test_agreement import JOURNALS, batches, state
 
 from autotrack.events import Entry
 from autotrack.stores.memory import MemoryStore

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from agreement import JOURNALS, batches, state
 from hypothesis import HealthCheck, given, settings
 from services import Mlflow
-from test_agreement import JOURNALS, batches, state
 
 from autotrack.events import Entry
 from autotrack.stores.memory import MemoryStore

@@ -114,6 +114,20 @@ def test_mlflow_sees_a_whole_run(store: MlflowServerStore, client: MlflowClient,
         assert list(mlflow.sklearn.load_model(uri).predict([[0.0], [1.0]])) == [0, 1]
 
 
+def test_plots_are_drawn_for_mlflows_pages(store: MlflowServerStore, client: MlflowClient, tmp_path: Path) -> None:
+    from autotrack.plots.data import confusion_matrix
+    from autotrack.plots.files import path_of, to_json
+
+    plot = confusion_matrix([[3, 1], [0, 4]], ["a", "b"])
+    path = path_of("training_confusion_matrix")
+    (tmp_path / "plots").write_bytes(to_json({"training_confusion_matrix": plot}))
+    store.apply(Journal().entries(started(ONE)))
+    store.put_artifact(ONE, path, tmp_path / "plots")
+    (run,) = client.search_runs(["0"])
+    assert "training_confusion_matrix.png" in [file.path for file in client.list_artifacts(run.info.run_id)]
+    assert store.artifact_path(ONE, "training_confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_model_is_registered_once(store: MlflowServerStore, client: MlflowClient, tmp_path: Path) -> None:
     journal = Journal()
     store.apply(journal.entries(started(ONE)))

@@ -294,13 +294,13 @@ def test_the_command_says_what_it_would_do_and_does_it_when_told(folder: Path, g
     assert result.exit_code == 0
     assert "Deleted runs (1, 1.0 kB)" in result.output
     assert f"{run_id(0)}  run 0  1.0 kB" in result.output
-    assert "Nothing was removed. To free 1.0 kB: autotrack gc --yes" in result.output
+    assert "Nothing was removed: the same with --yes does it, and frees 1.0 kB." in result.output
     assert len(store.search_runs(view="deleted")) == 3
     listed = json.loads(gc("--older-than", "0", "--format", "json").output)
     assert not listed["removed"]
     assert {item["run_id"] for item in listed["garbage"] if item["kind"] == "run"} == {run_id(n) for n in (0, 1, 9)}
     result = gc("--yes")
-    assert "Removed 1.0 kB." in result.output
+    assert "Removed; that freed 1.0 kB." in result.output
     assert len(store.search_runs(view="deleted")) == 2
     assert len(files(folder)) == 2
     result = gc("--older-than", "0", "--yes")

@@ -6,7 +6,8 @@ import threading
 import weakref
 from typing import Any
 
-from autotrack.capture.recorder import Links, RunRecorder, Session
+from autotrack.capture.links import Links
+from autotrack.capture.recorder import RunRecorder, Session
 from autotrack.entities import SKIPPED
 from autotrack.integrations.sklearn.evaluating.evaluation import FittedRun
 from autotrack.integrations.sklearn.evaluating.predictions import Predictions

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,7 +25,18 @@ from autotrack.stores.database.comparing import (
     like,
 )
 from autotrack.stores.database.rows import Reader
-from autotrack.stores.expressions import PROCESS_FACTS, And, Comparison, Expression, Field, IsNull, Not, Or, Order
+from autotrack.stores.expressions import (
+    PROCESS_FACTS,
+    And,
+    Comparison,
+    Expression,
+    Field,
+    IsNull,
+    Not,
+    Or,
+    Order,
+    Scalar,
+)
 from autotrack.stores.matching import matches
 from autotrack.stores.state import NO_START
 
@@ -46,8 +57,11 @@ KEYED: Final = {"metric": tables.metrics, "param": tables.params, "tag": tables.
 _NUMBER_STARTS: Final = frozenset("0123456789+-.iI \t\n\r\f\v%_")
 
 NEWEST_FIRST: Final = (RUNS.age.desc(), RUNS.start_journal.desc(), RUNS.start_number.desc(), RUNS.run_id.desc())
-MAX_VALUES: Final = 2000
-"""How many values of a filter are left to the database; beyond, it names every run and each is looked at."""
+LARGEST: Final = 2000
+"""What of a filter is left to the database: 250 comparisons, or lists of as many values in all. Beyond, it is asked for
+more runs than the filter names, and each of them is looked at."""
+
+_COMPARISON: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +77,17 @@ class Term:
 
 
 class Conditions:
-    """Makes conditions for one search."""
+    """Makes conditions for one search.
 
-    def __init__(self, connection: Connection, reader: Reader) -> None:
+    Parameters
+    ----------
+    walked : a table that is joined to ``runs``, one row per run. What a run has is then looked up by that row's
+        ``run``, so that a run that the filter does not name need not be looked up itself.
+    """
+
+    def __init__(self, connection: Connection, reader: Reader, walked: Any | None = None) -> None:
+        self._run = RUNS.id if walked is None else walked.c.run
+        self._outer = (tables.runs,) if walked is None else (tables.runs, walked)
         self._connection = connection
         self._dialect = connection.dialect.name
         self._reader = reader
@@ -77,11 +99,13 @@ class Conditions:
         """The condition of a filter, never NULL; ``None`` where it names every run."""
         if expression is None:
             return None
-        comparisons = list(leaves(expression))
-        if sum(_size(leaf) for leaf in comparisons) > MAX_VALUES:
+        if _size(expression) > LARGEST:
             self.exact = False
-            return None
-        self._learn(leaf.field for leaf in comparisons)
+            smaller = _smaller(expression)
+            if smaller is None:
+                return None
+            expression = smaller
+        self._learn(leaf.field for leaf in leaves(expression))
         return self._condition(expression, True)
 
     def number(self, field: Field) -> int:
@@ -161,7 +185,7 @@ class Conditions:
         comparison = leaf if isinstance(leaf, Comparison) else None
         if field.entity == "attribute" and field.key not in PROCESS_FACTS:
             return self._attribute(field.key, comparison, generous)
-        found = self._rows(field, comparison, generous, [_one()]).correlate(tables.runs)
+        found = self._rows(field, comparison, generous, [_one()]).correlate(*self._outer)
         if field.entity in ("dataset", "model"):
             found = found.limit(1)
         # Not EXISTS: some planners make a join of that, and would rather join all than stop at the limit.
@@ -174,16 +198,16 @@ class Conditions:
         match field.entity:
             case "metric" | "param" | "tag":
                 table = KEYED[field.entity]
-                tests = [table.c.run == RUNS.id, table.c.key == self._names.get(_key(field), _UNKNOWN)]
+                tests = [table.c.run == self._run, table.c.key == self._names.get(_key(field), _UNKNOWN)]
                 if comparison is not None:
                     tests += self._keyed_tests(table, comparison, generous)
                 return sa.select(*columns).where(*tests)
             case "dataset":
                 column: Any = tables.datasets.c[field.key]
-                tests = [tables.datasets.c.run == RUNS.id]
+                tests = [tables.datasets.c.run == self._run]
             case "model":
                 column = tables.models.c[field.key]
-                tests = [tables.models.c.run == RUNS.id, column.is_not(None)]
+                tests = [tables.models.c.run == self._run, column.is_not(None)]
             case "attribute":
                 facts = tables.facts.c
                 column = facts.text
@@ -193,12 +217,15 @@ class Conditions:
             tests.append(self._text(column, None, comparison, generous))
         return sa.select(*columns).where(*tests)
 
-    def _keyed_tests(self, table: sa.Table, comparison: Comparison, generous: bool) -> list[Any]:
-        """What holds of a row of the run's, which is found by its run and key."""
-        if table is tables.metrics:
-            return [compare_codes(table.c.sort, comparison.operator, comparison.value)]
-        if comparison.numeric:
-            return [table.c.sort < TEXT, compare_codes(table.c.sort, comparison.operator, comparison.value)]
+    def _keyed_tests(
+        self, table: sa.Table, comparison: Comparison, generous: bool, by_index: bool = False
+    ) -> list[Any]:
+        """What holds of a row that has the key; ``by_index`` where an index is to find it by that."""
+        if table is tables.metrics or comparison.numeric:
+            # With 0 added no index is used: a row is to be found by its run and key, whatever a planner thinks.
+            sort = table.c.sort if by_index else table.c.sort + sa.literal_column("0", sa.BigInteger())
+            found = compare_codes(sort, comparison.operator, comparison.value)
+            return [found] if table is tables.metrics else [sort < TEXT, found]
         return [self._text(table.c.value, None, comparison, generous)]
 
     def _text(self, column: Any, start: Any, comparison: Comparison, generous: bool) -> Condition:
@@ -252,7 +279,7 @@ class Conditions:
         table = KEYED[field.entity]
         tests: list[Any] = [table.c.key == self._names.get(_key(field), _UNKNOWN)]
         if table is tables.metrics or comparison.numeric:
-            tests += self._keyed_tests(table, comparison, True)
+            tests += self._keyed_tests(table, comparison, True, by_index=True)
         else:
             if table is tables.params:
                 codes = _codes(comparison)
@@ -291,8 +318,27 @@ def leaves(expression: Expression) -> Iterator[Comparison | IsNull]:
             yield expression
 
 
-def _size(leaf: Comparison | IsNull) -> int:
-    return len(leaf.value) if isinstance(leaf, Comparison) and isinstance(leaf.value, tuple) else 1
+def _size(expression: Expression) -> int:
+    size = 0
+    for leaf in leaves(expression):
+        many = isinstance(leaf, Comparison) and isinstance(leaf.value, tuple)
+        size += len(cast("tuple[Scalar, ...]", cast(Comparison, leaf).value)) if many else 1
+        size += _COMPARISON - 1
+    return size
+
+
+def _smaller(expression: Expression) -> Expression | None:
+    """A filter that names at least the same runs, and is not too large; ``None`` where that is every run."""
+    if not isinstance(expression, And):
+        return None
+    kept: list[Expression] = []
+    left = LARGEST
+    for part in expression.parts:
+        left -= _size(part)
+        if left < 0:
+            break
+        kept.append(part)
+    return And(tuple(kept)) if kept else None
 
 
 def _key(field: Field) -> str:

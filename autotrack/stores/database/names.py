@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, TypeVar
@@ -29,7 +28,6 @@ class Names:
 
     def __init__(self, table: sa.Table) -> None:
         self.table: Final = table
-        self._lock = threading.Lock()
         self._ids: dict[str, int] = {}
         self._texts: dict[int, str] = {}
 
@@ -57,12 +55,12 @@ class Names:
 
     def _remember(self, rows: Iterable[tuple[int, str]]) -> dict[str, int]:
         found = {text: number for number, text in rows}
-        with self._lock:
-            # Whoever looks up at the same time keeps the dictionaries that he has.
-            if len(self._ids) + len(found) > _CACHED:
-                self._ids, self._texts = {}, {}
-            self._ids.update(found)
-            self._texts.update((number, text) for text, number in found.items())
+        # Without a lock, which a fork could leave held: rows never change, so what two threads do at once is the same.
+        # Whoever looks up while others begin anew keeps the dictionaries that he has.
+        if len(self._ids) + len(found) > _CACHED:
+            self._ids, self._texts = {}, {}
+        self._ids.update(found)
+        self._texts.update({number: text for text, number in found.items()})
         return found
 
 

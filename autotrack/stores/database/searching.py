@@ -31,6 +31,9 @@ LONGEST_WALK: Final = 10_000
 """Above this limit runs are not walked but sorted."""
 
 _COUNTS: Final = 6
+_BY_INDEX: Final = sa.select(
+    *(sa.func.set_config(f"enable_{name}", "off", True) for name in ("sort", "seqscan", "bitmapscan", "hashjoin"))
+)
 _START: Final = Field("attribute", "start_time")
 
 
@@ -70,7 +73,9 @@ class _Search:
         self._conditions = Conditions(connection, reader)
         condition = self._conditions.of(expression)
         self.exact = self._conditions.exact
-        self._tests = [] if condition is None else [condition]
+        self._expression = expression
+        self._filter = [] if condition is None else [condition]
+        self._tests: list[Any] = []
         self._drivers: list[Any] = []
         self._parts = expression.parts if isinstance(expression, And) else [expression] if expression else []
         self._orders = list(orders)
@@ -80,7 +85,6 @@ class _Search:
     def look_in(self, experiment: str | None, view: View) -> bool:
         """Keep to an experiment and to active or deleted runs; false where there can be none."""
         if view != ALL_RUNS:
-            # SQLite is told not to go by an index here: nearly all runs are active.
             is_active = RUNS.deleted_time.is_(None)
             self._tests.append(is_active if view == ACTIVE_RUNS else sa.not_(is_active))
             if view != ACTIVE_RUNS:
@@ -98,6 +102,9 @@ class _Search:
         if limit is None or limit > LONGEST_WALK:
             query = self._all()
             return self._fetch(query if limit is None else query.limit(min(limit, 2**63 - 1)))
+        if self._connection.dialect.name == "postgresql":
+            # Until a table has been analysed, its planner would rather read and sort it all.
+            self._connection.execute(_BY_INDEX)
         few = self._few_runs(limit)
         if few is not None:
             return self._fetch(self._all().where(RUNS.id.in_(few)).limit(limit))
@@ -113,7 +120,7 @@ class _Search:
 
     def _all(self) -> Any:
         """Every run, all orders computed."""
-        return sa.select(RUNS.id).where(*self._tests).order_by(*self._terms(self._orders), *NEWEST_FIRST)
+        return sa.select(RUNS.id).where(*self._filter, *self._tests).order_by(*self._terms(self._orders), *NEWEST_FIRST)
 
     def _terms(self, orders: Sequence[Order]) -> list[Any]:
         return [term.ordered(order.descending) for order in orders for term in self._conditions.terms(order)]
@@ -144,7 +151,7 @@ class _Search:
         first, *others = self._orders
         rest = [*self._terms(others), *NEWEST_FIRST]
         if first.field == _START:
-            started = sa.select(RUNS.id).where(*self._tests)
+            started = sa.select(RUNS.id).where(*self._filter, *self._tests)
             by_age = RUNS.age.desc() if first.descending else RUNS.age.asc()
             return [
                 started.where(RUNS.start_number > 0).order_by(by_age, *rest),
@@ -154,8 +161,9 @@ class _Search:
             return [self._all()]
         table = KEYED[first.field.entity].alias("walked")
         columns, number = table.c, self._conditions.number(first.field)
-        there = sa.select(RUNS.id).select_from(_nested(self._connection.dialect.name, table, columns.run == RUNS.id))
-        there = there.where(columns.key == number, *self._tests)
+        there = sa.select(RUNS.id).select_from(table.join(tables.runs, columns.run == RUNS.id))
+        named = Conditions(self._connection, self._reader, table).of(self._expression)
+        there = there.where(columns.key == number, *([] if named is None else [named]), *self._tests)
         walks = []
         for condition, terms in _segments(first, columns):
             walks.append(there.where(condition).order_by(*terms, *rest))
@@ -164,11 +172,7 @@ class _Search:
         if first.field.entity == "metric":
             has = has.where(plain.sort.is_not(None))
         lacks = has.correlate(tables.runs).scalar_subquery().is_(None)
-        return [*walks, sa.select(RUNS.id).where(lacks, *self._tests).order_by(*rest)]
-
-
-def _nested(dialect: str, table: Any, on: Any) -> Any:
-    return table.join(tables.runs, on)
+        return [*walks, sa.select(RUNS.id).where(lacks, *self._filter, *self._tests).order_by(*rest)]
 
 
 def _segments(order: Order, columns: Any) -> list[tuple[Any, list[Any]]]:

@@ -12,9 +12,13 @@ from databases import created, emptied
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autotrack.events import Entry, Event, ParamsLogged, TagsSet
+from autotrack.entities import Metric
+from autotrack.events import Entry, Event, MetricsLogged, ParamsLogged, TagsSet
+from autotrack.stores import open_store
 from autotrack.stores.database import searching
 from autotrack.stores.expressions import Comparison, Expression, Field, Order
+from autotrack.stores.memory import MemoryStore
+from autotrack.testing.samples import Journal, started
 
 FEWER = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "LIKE", "NOT LIKE", "ILIKE", "NOT ILIKE")
@@ -92,3 +96,29 @@ class TestAgreement:
                 with mock.patch.object(searching, "FEW", 0):
                     find_the_same_runs(emptied(uris[0]), events, [expressions[0]], [Order(field, descending)])
         store.close()
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        " or ".join(["metrics.m < 1 and params.p LIKE '0%'"] * 500),
+        " and ".join(f"metrics.m != {number}" for number in range(1000, 2, -1)),
+        "params.p in (" + ", ".join(f"'{number}'" for number in range(1, 20_000)) + ")",
+        "not (" * 24 + "metrics.m > 2 or params.p = 'x'" + ")" * 24,
+    ],
+    ids=["or", "and", "list", "deep"],
+)
+def test_a_filter_at_the_limits_of_the_language_finds_what_it_names(filter: str, tmp_path: Path) -> None:
+    MemoryStore.forget("memory:limits")
+    stores = [open_store(f"sqlite:///{tmp_path}/runs.db"), open_store("memory:limits")]
+    events: list[Event] = []
+    for number in range(6):
+        run_id = f"{number:032x}"
+        events += [started(run_id), ParamsLogged(run_id, {"p": str(number)})]
+        events.append(MetricsLogged(run_id, (Metric("m", float(number)),)))
+    found = []
+    for store in stores:
+        store.apply(Journal("20260101T000000-a").entries(*events))
+        found.append([run.run_id for run in store.search_runs(filter, ["params.p"], 2)])
+        store.close()
+    assert found[0] == found[1] != []

@@ -37,7 +37,7 @@ from autotrack.stores.mlflow.folder import MlrunsStore
 from autotrack.testing.samples import ODD_STRINGS, Journal, started
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from test_agreement import batches
+from agreement import batches
 
 Client = Callable[[], Any]
 RUN = "a" * 32

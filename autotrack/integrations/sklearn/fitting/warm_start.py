@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from autotrack.capture import scope
-from autotrack.capture.recorder import Links, RunRecorder, Session
+from autotrack.capture.links import Links
+from autotrack.capture.recorder import RunRecorder, Session
 from autotrack.entities import Dataset
 from autotrack.integrations.base import Call
 from autotrack.integrations.sklearn.estimators import attribute, last_step

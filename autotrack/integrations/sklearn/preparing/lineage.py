@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from autotrack.capture.recorder import Links
+from autotrack.capture.links import Links
 
 SAME: Final = "same"
 """All rows of what it was made of, in their order."""

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from autotrack.capture.links import Links
 from autotrack.capture.names import argument_name
-from autotrack.capture.recorder import Links, RunRecorder, text
+from autotrack.capture.recorder import RunRecorder, text
 from autotrack.integrations.base import Call, Watching
 from autotrack.integrations.sklearn import estimators
 from autotrack.integrations.sklearn.evaluating.evaluation import data_of, input_name

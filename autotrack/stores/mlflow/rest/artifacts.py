@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from urllib.parse import quote, unquote
 from autotrack.digests import of_file, of_folder
 from autotrack.entities import Artifact
 from autotrack.errors import ArtifactNotFound, StoreError
+from autotrack.plots.files import is_plots
 from autotrack.stores.mlflow.rest.catalog import Catalog
 from autotrack.stores.mlflow.rest.client import Json
 from autotrack.stores.mlflow.rest.document import FOLDER, Document
@@ -23,6 +25,8 @@ from autotrack.stores.mlflow.rest.models import Models, is_model
 
 PARTIAL: Final = f"{FOLDER}/partial"
 """Folder of marks: what is named there is being uploaded, or was when its writer died; no reader of ours sees it."""
+
+_logger = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 4
 _SHOWN: Final = 10
@@ -46,6 +50,7 @@ class Artifacts:
         files = self._catalog.files(native)
         if not source.is_dir():
             self._put_file(files, inside, source)
+            self._put_pictures(files, inside, source)
             return
         sources = _files_below(source)
         if is_model(source):
@@ -69,6 +74,18 @@ class Artifacts:
             files.delete(inside)  # a file stands there, which a folder takes the place of
             _upload_all(files, inside + "/", sources)
         files.delete(mark)
+
+    def _put_pictures(self, files: Files, path: str, source: Path) -> None:
+        """Put the pictures of a file of plots beside it, as MLflow's pages show no data."""
+        if not is_plots(path):
+            return
+        from autotrack.stores.mlflow.pictures import pictures_of
+
+        pictures = pictures_of(source.read_bytes())
+        for name, data in pictures.drawn.items():
+            files.upload(name, data)
+        for problem in pictures.problems:
+            _logger.info("%s: %s", path, problem)
 
     def _put_file(self, files: Files, path: str, source: Path) -> None:
         try:
