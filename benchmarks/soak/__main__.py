@@ -64,7 +64,7 @@ def _one(
             return trials.crowd(trial, 8, options.runs, FITS_OF_A_CROWD), trial
         if what == "fleet":
             work = meanwhile.restarts(server, (8.0, 4.0), 2.0, done)
-            return trials.fleet(trial, options.fleet, 40, 5, options.fleet // 4, 2.0, 0.2, options.seed, work), trial
+            return trials.fleet(trial, options.fleet, 40, 5, options.fleet // 4, 0.2, options.seed, work), trial
         work = {
             "local": meanwhile.is_read_and_swept(folder / "store", 1, faults, done),
             "postgresql": meanwhile.shippers_die(trial.spools, options.seed, done),

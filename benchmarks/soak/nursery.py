@@ -86,7 +86,7 @@ def _kill_one(store: str, first: int, chance: random.Random) -> list[int]:
 def crowd(job: dict[str, Any]) -> dict[str, Any]:
     """Processes that write at once, each so many runs; some fork halfway, and both sides go on.
 
-    ``spools`` are folders that they take in turn. With ``deaths``, so many of them are killed while they write.
+    ``spools`` are folders that they take in turn. They sleep ``pause`` seconds behind each run. With ``deaths``, so many of them are killed while they write.
     """
     chance = random.Random(job["seed"])
     folder = Path(job["reports"])
@@ -99,15 +99,26 @@ def crowd(job: dict[str, Any]) -> dict[str, Any]:
             _write_runs(job, number, folder)
             sys.exit()
         children.append(pid)
-    doomed = set(chance.sample(children, job.get("deaths", 0)))
-    for pid in sorted(doomed):
-        time.sleep(chance.uniform(0.0, job.get("longest", 0.0)))
-        os.kill(pid, signal.SIGKILL)
+    numbers = chance.sample(range(len(children)), job.get("deaths", 0))
+    doomed = {children[number] for number in numbers}
+    for number in numbers:
+        _wait_for_runs(folder / str(number), chance.randrange(1, max(2, job["runs"] // 4)))
+        time.sleep(chance.uniform(0.0, _LONGEST_FIT))
+        os.kill(children[number], signal.SIGKILL)
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
     ended = [code for pid, code in zip(children, codes, strict=True) if pid not in doomed]
     killed = sum(code == -signal.SIGKILL for code in codes)
     returned = [int(line) for path in folder.iterdir() for line in path.read_bytes().split(b"\n")[:-1]]
     return {"returned": returned, "kills": killed, "codes": ended}
+
+
+def _wait_for_runs(report: Path, count: int) -> None:
+    """Wait until a process has told of so many runs."""
+    deadline = time.monotonic() + _PATIENCE
+    while not report.exists() or report.read_bytes().count(b"\n") < count:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{report.name} did not make {count} runs in {_PATIENCE} s")
+        time.sleep(0.005)
 
 
 def _write_runs(job: dict[str, Any], number: int, folder: Path) -> None:

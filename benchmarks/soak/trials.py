@@ -186,13 +186,12 @@ def fleet(
     runs: int,
     every: int,
     deaths: int,
-    longest: float,
     pause: float,
     seed: int,
     meanwhile: Work,
 ) -> Verdict:
     """Processes with a spool each, some of which are killed, while the server is restarted under them."""
-    more = {"forks": 0, "deaths": deaths, "longest": longest, "pause": pause, "seed": seed}
+    more = {"forks": 0, "deaths": deaths, "pause": pause, "seed": seed}
     told = trial.run(_crowd(trial, processes, runs, every, processes) | more, meanwhile)
     return trial.judge(told, every)
 
