@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from autotrack import digests
 from autotrack.entities import LoggedModel
 from autotrack.errors import ModelError
-from autotrack.models.exchanging import put_in_place
+from autotrack.exchanging import put_in_place
 from autotrack.models.formats import CLOUDPICKLE, MODEL_FILES, PICKLE, SKOPS, checked_format
 from autotrack.models.mlmodel import MLMODEL, PYTHON, render_mlmodel
 from autotrack.models.requirements import Requirements, find_requirements

@@ -86,7 +86,8 @@ def _kill_one(store: str, first: int, chance: random.Random) -> list[int]:
 def crowd(job: dict[str, Any]) -> dict[str, Any]:
     """Processes that write at once, each so many runs; some fork halfway, and both sides go on.
 
-    ``spools`` are folders that they take in turn. They sleep ``pause`` seconds behind each run. With ``deaths``, so many of them are killed while they write.
+    ``spools`` are folders that they take in turn. They sleep ``pause`` seconds behind each run. With ``deaths``, so
+    many of them are killed while they write.
     """
     chance = random.Random(job["seed"])
     folder = Path(job["reports"])

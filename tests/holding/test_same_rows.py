@@ -26,7 +26,6 @@ def test_an_mlflow_folder_finds_what_memory_finds(
     with tempfile.TemporaryDirectory() as folder:
         store = MlrunsStore(Path(folder) / "mlruns")
         find_the_same_runs(store, events, expressions, orders)
-        find_the_same_runs(MlrunsStore(store.folder), events, expressions, orders)
 
 
 @FEWER

@@ -12,7 +12,7 @@ from autotrack.stores.expressions import Expression, Order
 from autotrack.stores.mlflow.rest.store import MlflowServerStore
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(events=runs_with_everything(), expressions=st.lists(EXPRESSIONS, min_size=1, max_size=3), orders=ORDERS)
 def test_a_server_finds_what_memory_finds(
     mlflow_server: Mlflow, events: list[Event], expressions: list[Expression], orders: list[Order]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from sklearn.dummy import DummyRegressor
 
-from autotrack.models import exchanging, write_model
+from autotrack import exchanging
+from autotrack.models import write_model
 
 REPLACE = """
 import sys
@@ -49,7 +50,7 @@ def test_a_model_is_there_all_the_time_while_another_takes_its_place(tmp_path: P
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_nothing_of_the_old_model_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool) -> None:
     if not can_exchange:
-        monkeypatch.setattr(exchanging, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(exchanging, "exchange", lambda one, other: False)
     folder = tmp_path / "model"
     replace_model(folder)
     (folder / "old").write_text("of the first")

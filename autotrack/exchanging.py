@@ -26,7 +26,7 @@ def put_in_place(folder: str, target: str) -> None:
     OSError
         When it cannot be moved; then the old one stands where it stood.
     """
-    if _exchange(folder, target):
+    if exchange(folder, target):
         shutil.rmtree(folder, ignore_errors=True)
         return
     old = f"{target}.tmp-{os.urandom(4).hex()}"
@@ -43,7 +43,7 @@ def put_in_place(folder: str, target: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _exchange(one: str, other: str) -> bool:
+def exchange(one: str, other: str) -> bool:
     """Whether two paths changed places; false where there is no other, or the system does not do that."""
     function = _renameat2()
     return function is not None and function(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
