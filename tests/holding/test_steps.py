@@ -14,6 +14,7 @@ from sklearn.linear_model import SGDClassifier
 
 import autotrack
 from autotrack.stores.local import LocalStore
+from benchmarks.soak import work
 
 KILLS = 25
 
@@ -56,6 +57,7 @@ def killed_step_by_step(uri: str, label: int, chance: random.Random) -> int:
 def test_each_step_that_had_returned_is_there_once(tmp_path: Path) -> None:
     chance = random.Random(5)
     folder = tmp_path / "store"
+    work.warm_up()  # or each child imports all that itself
     returned = {label: killed_step_by_step(str(folder), label, chance) for label in range(1, KILLS + 1)}
     store = LocalStore(folder)
     assert [finding for finding in store.check() if not finding.is_note] == []
