@@ -37,9 +37,9 @@ def test_eight_processes_with_one_database_file(tmp_path: Path) -> None:
 def test_a_fleet_of_twenty_whose_server_is_restarted_twice_and_of_which_some_are_killed(tmp_path: Path) -> None:
     with postgres_server() as server:
         trial, done = Trial(tmp_path, server.create("runs"), is_disturbed=True), Counter[str]()
-        work = meanwhile.restarts(server, (5.0, 1.5), 0.7, done)
-        found = trials.fleet(trial, 20, 20, 5, deaths=5, pause=0.1, seed=4, meanwhile=work)
+        work = meanwhile.restarts(server, (2.5, 1.0), 0.5, done)
+        found = trials.fleet(trial, 20, 12, 4, deaths=5, pause=0.1, seed=4, meanwhile=work)
     assert found.faults == []
     assert done["restarts"] == 2
     assert found.kills == 5
-    assert 15 * 20 < found.returned <= found.runs < 20 * 20
+    assert 15 * 12 < found.returned <= found.runs < 20 * 12

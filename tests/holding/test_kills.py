@@ -14,7 +14,7 @@ from benchmarks.soak import meanwhile, trials
 from benchmarks.soak.trials import Trial
 from benchmarks.soak.verdict import Verdict
 
-SECONDS = 12.0
+SECONDS = 10.0
 MOST = 100
 
 

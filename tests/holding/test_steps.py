@@ -16,7 +16,7 @@ import autotrack
 from autotrack.stores.local import LocalStore
 from benchmarks.soak import work
 
-KILLS = 25
+KILLS = 15
 
 
 def step_by_step(uri: str, label: int, report: int) -> None:
