@@ -24,7 +24,7 @@ from autotrack.events import (
     RunStarted,
     TagsSet,
 )
-from autotrack.stores.base import Store
+from autotrack.stores.base import Store, View
 from autotrack.stores.expressions import And, Comparison, Expression, Field, IsNull, Not, Operator, Or, Order, Scalar
 from autotrack.stores.memory import MemoryStore
 from autotrack.testing.samples import Journal, started
@@ -90,6 +90,7 @@ def state(store: Store) -> list[str]:
 # Random filters over random runs
 
 FILTER_KEYS = ("a", "b", "c d")
+VIEWS: tuple[tuple[View, str | None], ...] = (("deleted", None), ("all", "e"), ("active", "f"), ("active", "none"))
 ODD = ["", "1", "1.0", "10", "9", "abc", "ABC", "a%", "é", "\ud800", "\uffff", "🎉", "x\0y"]
 VALUES = st.one_of(st.sampled_from(ODD), st.text(max_size=3))
 NUMBERS = st.one_of(st.sampled_from([0, 1, 2.5, 10, math.inf, -math.inf]), st.floats(allow_nan=False))
@@ -141,7 +142,8 @@ def runs_with_everything(draw: st.DrawFn) -> list[Event]:
         if draw(st.integers(0, 5)):
             parent, process = draw(st.one_of(st.none(), VALUES)), draw(st.sampled_from(["", "p", "q"]))
             time, name = draw(st.integers(0, 3)), draw(VALUES)
-            events.append(started(run_id, name=name, start_time=time, parent_run_id=parent, process_id=process))
+            place = {"experiment": draw(st.sampled_from(["e", "f"])), "parent_run_id": parent, "process_id": process}
+            events.append(started(run_id, name=name, start_time=time, **place))
         events.append(ParamsLogged(run_id, draw(st.dictionaries(st.sampled_from(FILTER_KEYS), VALUES))))
         events.append(TagsSet(run_id, draw(st.dictionaries(st.sampled_from(FILTER_KEYS), VALUES))))
         values = draw(st.dictionaries(st.sampled_from(FILTER_KEYS), st.floats()))
@@ -151,6 +153,8 @@ def runs_with_everything(draw: st.DrawFn) -> list[Event]:
         if draw(st.booleans()):
             status, end_time = draw(st.sampled_from(["FINISHED", "FAILED"])), draw(st.integers(0, 5000))
             events.append(RunEnded(run_id, status, end_time, draw(VALUES)))
+        if draw(st.integers(0, 3)) == 0:
+            events.append(LifecycleSet(run_id, "deleted", draw(st.integers(0, 9))))
     return events
 
 
@@ -214,4 +218,10 @@ def find_the_same_runs(
         for limit in (None, 1, 2, 50):
             found = [run.run_id for run in store.search_runs(text, order_by, limit)]
             assert found == expected[:limit], (text, order_by, limit)
+        for view, experiment in VIEWS:
+            expected, found = (
+                [run.run_id for run in one.search_runs(text, order_by, 2, view=view, experiment=experiment)]
+                for one in (memory, store)
+            )
+            assert found == expected, (text, order_by, view, experiment)
     MemoryStore.forget("memory:agreement")

@@ -145,7 +145,12 @@ class RunRecorder:
         model = next((self._models[folder] for folder in self._models if path.startswith(folder + "/")), None)
         if model is not None:
             self.replacing_model(model.path)
-        write_file(self.artifact_path(path), data)
+        place = self.artifact_path(path)
+        if place.exists():
+            # As with a model: killed between the two, a process would leave a file that does not match its digest.
+            self.add(ArtifactLogged(self.run_id, Artifact(path, None)))
+            self.flush()
+        write_file(place, data)
         self.add(ArtifactLogged(self.run_id, Artifact(path, len(data), digests.of_bytes(data))))
         if model is not None:
             self.model(replace(model, digest=""))

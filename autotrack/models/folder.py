@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from autotrack import digests
 from autotrack.entities import LoggedModel
 from autotrack.errors import ModelError
+from autotrack.exchanging import put_in_place
 from autotrack.models.formats import CLOUDPICKLE, MODEL_FILES, PICKLE, SKOPS, checked_format
 from autotrack.models.mlmodel import MLMODEL, PYTHON, render_mlmodel
 from autotrack.models.requirements import Requirements, find_requirements
@@ -93,7 +94,7 @@ def write_model(
             size, digest = _write(
                 temporary, model, form, run_id, signature, input_example, created, artifact_path, remark
             )
-            (_replace if replace else os.rename)(temporary, target)
+            (put_in_place if replace else os.rename)(temporary, target)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -286,22 +287,6 @@ def _write_file(path: str, data: bytes) -> None:
             written += os.write(fd, data[written:])
     finally:
         os.close(fd)
-
-
-def _replace(folder: str, target: str) -> None:
-    """Put a folder in the place of another one, which is away for the time of two renames only."""
-    old = f"{target}.tmp-{os.urandom(4).hex()}"
-    try:
-        os.rename(target, old)
-    except FileNotFoundError:
-        os.rename(folder, target)
-        return
-    try:
-        os.rename(folder, target)
-    except OSError:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _make_folder(path: str) -> None:

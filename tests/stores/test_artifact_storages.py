@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from autotrack import exchanging
 from autotrack.entities import Artifact
 from autotrack.errors import ArtifactNotFound, StoreError
 from autotrack.stores.artifacts import open_artifacts
@@ -125,3 +127,27 @@ def test_what_a_killed_writer_left_in_a_folder_is_garbage(tmp_path: Path) -> Non
     storage.collect([*garbage, Garbage("partial", str(tmp_path / "files" / "run" / "d" / "kept"))])
     assert storage.garbage(0) == []
     assert [a.path for a in storage.listing("run", "d", [])] == ["d/kept"]
+
+
+@pytest.mark.skipif(exchanging._renameat2() is None, reason="the system cannot exchange two folders")
+def test_a_folder_that_is_put_again_is_there_all_the_time(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "MLmodel").write_text("a model")
+    storage = FolderArtifacts(tmp_path / "artifacts")
+    storage.put("a" * 32, "model", source)
+    target, missing, done = tmp_path / "artifacts" / ("a" * 32) / "model", [], threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            if not target.exists():
+                missing.append(1)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for _ in range(300):
+        storage.put("a" * 32, "model", source)
+    done.set()
+    thread.join()
+    assert missing == []
+    assert [path.name for path in target.parent.iterdir()] == ["model"]

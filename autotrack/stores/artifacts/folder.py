@@ -14,6 +14,7 @@ from typing import Final
 from autotrack import digests
 from autotrack.entities import Artifact, LoggedModel
 from autotrack.errors import ArtifactNotFound, StoreError
+from autotrack.exchanging import exchange
 from autotrack.stores.base import Garbage
 
 PARTIAL: Final = re.compile(r"\.tmp-[0-9a-f]{8}$")
@@ -250,7 +251,10 @@ def put(root: Path, run_id: str, path: str, source: Path, *, known_as: str | Non
 
 
 def _swap(partial: Path, target: Path) -> None:
-    """Put a file or folder in the place of a folder, which no rename does in one step."""
+    """Put a file or folder in the place of a folder, or a folder in that of a file, which no plain rename does."""
+    if exchange(os.fspath(partial), os.fspath(target)):
+        _remove(partial)
+        return
     aside = target.with_name(f"{target.name}.tmp-{os.urandom(4).hex()}")
     os.rename(target, aside)
     try:
