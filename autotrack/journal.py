@@ -40,6 +40,8 @@ except ImportError:  # pragma: no cover - not on this platform
 
 JOURNALS: Final = "journals"
 SUFFIX: Final = ".jsonl"
+COPY_SUFFIX: Final = ".copy" + SUFFIX
+"""End of the name of a journal whose entries came by `autotrack.stores.base.Store.apply`."""
 PACK_SUFFIX: Final = ".pack" + SUFFIX
 PACK_VERSION: Final = 2
 """Format of a file that holds several journals."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +47,28 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[bool]:
+    """Hold a file against writers that lock it, as `is_locked` tells; yields false where one of them has it now."""
+    try:
+        fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except OSError:  # whoever reads it will say so
+        yield True
+        return
+    try:
+        if fcntl is not None:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        is_free = True
+    except BlockingIOError:
+        is_free = False
+    except OSError:  # no locks on this file system
+        is_free = True
+    try:
+        yield is_free
+    finally:
+        os.close(fd)
 
 
 def is_here(owner: Identity) -> bool:

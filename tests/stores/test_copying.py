@@ -493,7 +493,7 @@ def test_killed_at_random_moments_and_called_again_it_goes_on(tmp_path: Path) ->
             )
             assert process.stdout is not None
             process.stdout.readline()
-            time.sleep(draw.uniform(0.0, 0.6))
+            time.sleep(draw.uniform(0.0, 0.15))
             process.send_signal(signal.SIGKILL)
             killed += process.wait() == -signal.SIGKILL
             process.stdout.close()

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from autotrack.entities import FINISHED, KILLED, RUNNING, Metric
-from autotrack.events import MetricsLogged, RunEnded
-from autotrack.journal import JournalWriter
+from autotrack.events import MetricsLogged, ParamsLogged, RunEnded
+from autotrack.journal import JournalWriter, event_line
 from autotrack.stores.local import LocalStore
+from autotrack.stores.local.incoming import locked
 from autotrack.testing.samples import Journal, started
 
 A, B = "a" * 32, "b" * 32
@@ -199,3 +200,18 @@ def test_a_store_may_be_used_on_both_sides_of_a_fork(folder: Path) -> None:
     assert len(store.search_runs()) == 2
     assert store.get_run(A).metrics == {"m": 1.0}
     writer.close()
+
+
+def test_a_batch_that_is_being_applied_is_seen_whole_or_not_at_all(tmp_path: Path) -> None:
+    writer, reader = LocalStore(tmp_path / "store"), LocalStore(tmp_path / "store")
+    journal = Journal("20260101T000000-a")
+    writer.apply(journal.entries(started("a" * 32)))
+    (path,) = (tmp_path / "store" / "journals").glob("*.copy.jsonl")
+    assert reader.get_run("a" * 32).params == {}
+    with locked(path) as fd:  # as a writer that has written half of what it was given
+        os.write(fd, event_line(2, ParamsLogged("a" * 32, {"first": "1"})))
+        assert reader.get_run("a" * 32).params == {}
+        os.write(fd, event_line(3, ParamsLogged("a" * 32, {"second": "2"})))
+    assert reader.get_run("a" * 32).params == {"first": "1", "second": "2"}
+    for store in (writer, reader):
+        store.close()

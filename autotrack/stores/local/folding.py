@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from autotrack import journal, packs
+from autotrack import journal, owners, packs
 from autotrack.journal import NOBODY, SUFFIX, Header, Part
 from autotrack.stores.local.index import FileRow, Index, clean
 from autotrack.stores.local.tables import APPLIED, DEAD, HEADLESS, LIVE, PACK, PACKED, UNREADABLE
@@ -163,6 +163,14 @@ def _is_alive(path: Path) -> bool:
 
 def _fold_file(path: Path, row: FileRow | None, index: Index, deadline: float) -> bool:
     """Take in what a journal gained, a part at a time; whether that was all of it, or time was up before."""
+    if path.name.endswith(journal.COPY_SUFFIX) and path.name not in index.held:
+        with owners.reading(path) as is_whole:
+            # Somebody is in the midst of a batch: it is taken in next time, whole.
+            return _fold_unheld(path, row, index, deadline) if is_whole else True
+    return _fold_unheld(path, row, index, deadline)
+
+
+def _fold_unheld(path: Path, row: FileRow | None, index: Index, deadline: float) -> bool:
     try:
         # A journal that grows while it is read is longer than this, so it is looked at again.
         size = path.stat().st_size

@@ -17,7 +17,7 @@ from typing import Final
 
 from autotrack.errors import StoreError
 from autotrack.events import FORMAT_VERSION, Entry
-from autotrack.journal import JOURNALS, NOBODY, SUFFIX, Header, event_line, header_line
+from autotrack.journal import COPY_SUFFIX, JOURNALS, NOBODY, Header, event_line, header_line
 from autotrack.owners import Identity
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.index import Index, clean
@@ -27,7 +27,6 @@ try:
 except ImportError:  # pragma: no cover - not on this platform
     fcntl = None  # type: ignore[assignment]
 
-COPY: Final = ".copy" + SUFFIX
 _SAFE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,100}")
 
 
@@ -62,12 +61,14 @@ def write(folder: Path, index: Index, entries: Sequence[Entry]) -> None:
         with ExitStack() as stack:
             # Always locked in the same order, or two processes could wait for each other.
             files = {name: stack.enter_context(_opened(folder, name)) for name in sorted(by_journal)}
+            # Other readers see a batch when it is whole: they pass over a file that is held.
+            stack.enter_context(index.holding(_file_name(name) for name in by_journal))
             fold(folder, index)
             texts = {name: _lines(new, index.last_number(name)) for name, new in by_journal.items()}
             _append({files[name]: _header(files[name], name) + text for name, text in texts.items() if text})
+            fold(folder, index)
     except (OSError, ValueError, TypeError) as error:
         raise StoreError(f"cannot write to {folder}: {error}") from error
-    fold(folder, index)
 
 
 @contextmanager
@@ -83,10 +84,14 @@ def locked(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
+def _file_name(journal_id: str) -> str:
+    name = journal_id if _SAFE_NAME.fullmatch(journal_id) else hashlib.sha256(journal_id.encode()).hexdigest()
+    return name + COPY_SUFFIX
+
+
 @contextmanager
 def _opened(folder: Path, journal_id: str) -> Iterator[int]:
-    name = journal_id if _SAFE_NAME.fullmatch(journal_id) else hashlib.sha256(journal_id.encode()).hexdigest()
-    path = folder / JOURNALS / (name + COPY)
+    path = folder / JOURNALS / _file_name(journal_id)
     with _locked_in_place(path) as fd:
         content = path.read_bytes()
         end = content.rfind(b"\n") + 1

@@ -59,6 +59,8 @@ class Index:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+        self.held: frozenset[str] = frozenset()
+        """The journal files that the caller itself holds locked."""
         self._batch: Batch | None = None
         self.connection = sqlite3.connect(
             ":memory:" if path is None else path,
@@ -78,6 +80,15 @@ class Index:
         except BaseException:
             self.connection.close()
             raise
+
+    @contextmanager
+    def holding(self, names: Iterable[str]) -> Iterator[None]:
+        """The caller holds these journal files: they are folded, though somebody has them locked."""
+        before, self.held = self.held, frozenset(names)
+        try:
+            yield
+        finally:
+            self.held = before
 
     @contextmanager
     def writing(self) -> Iterator[None]:
