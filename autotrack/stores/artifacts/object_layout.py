@@ -10,9 +10,13 @@ below the folder, a reader sees what the manifest lists and nothing else. A fold
 
 Where something stands under those names already, step 1 is left out and the new files go to
 ``PREFIX/<run id>/.autotrack/<id>/<path>``; then the manifest, in one PUT, shows these instead of the old ones, which
-are removed. A writer that was killed anywhere on the way leaves what stood there before, and objects that nobody sees:
-`ObjectArtifacts.garbage` finds them. Manifests are replaced only by who has seen the latest (If-Match), so that writers
-at the same time do not undo each other.
+are removed. So does a file that takes the place of a folder above another's manifest: under its own name it would be
+seen before that is gone. Manifests are replaced only by who has seen the latest (If-Match), so that writers at the same
+time do not undo each other.
+
+A writer that was killed anywhere on the way leaves what stood there before, and objects that nobody sees:
+`ObjectArtifacts.garbage` finds them. A manifest that shows nothing yet is what hides them. It is garbage only together
+with all of them, and removed last.
 
 A manifest is JSON: ``path`` of the folder, ``files`` (path → object, size, digest), ``complete``, ``pending``. Paths in
 it are relative to the run's artifacts, objects to the run's prefix. A character that a key cannot have (ASCII control
@@ -52,7 +56,7 @@ class Manifest:
     ----------
     path : of the folder.
     files : by path; the folder's own path for a file that took the place of the folder.
-    complete : whether the folder is there, be it empty; false while it is put for the first time.
+    complete : whether what stands at the path was put whole; false while a folder is put for the first time.
     pending : files that are being put, by path.
     mark : by which the server knows the version that was read; ``None`` for one that is to be new.
     """
@@ -62,6 +66,11 @@ class Manifest:
     complete: bool = True
     pending: dict[str, Stored] = field(default_factory=dict)
     mark: dict[str, str] | None = None
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether it only hides what stands below its path; a folder that is empty is shown."""
+        return not self.complete and not self.files
 
     @property
     def key(self) -> str:
@@ -141,13 +150,29 @@ class RunObjects:
     def unseen(self) -> list[str]:
         """Keys of the objects that no reader sees, manifests that say nothing included."""
         needed = {file.key for file in self.files().values()}
-        needed |= {m.key for path, m in self.manifests.items() if m.complete and self.governing(path) is m}
+        needed |= {m.key for path, m in self.manifests.items() if not m.shows_nothing and self.governing(path) is m}
         return [key for key in sorted(self.objects) if key not in needed]
+
+    def removable(self, keys: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Which of these keys may be removed without a change to what a reader sees: those, and those after them.
+
+        What comes after are manifests that hide others of them; while one of the objects that it hides is to stay, so
+        is the manifest.
+        """
+        asked = set(keys)
+        unseen = [key for key in self.unseen() if key in asked]
+        hiding = {m.key: path for path, m in self.manifests.items() if m.shows_nothing and self.governing(path) is m}
+        last = [key for key in unseen if key in hiding and self._below(hiding[key]) - {key} <= asked]
+        return [key for key in unseen if key not in hiding], last
+
+    def _below(self, path: str) -> set[str]:
+        """Keys of the objects under a path and below it, and of the manifests."""
+        keys = {key for key in self.objects if not is_hidden(key) and is_at_or_below(path_of(key), path)}
+        return keys | {m.key for other, m in self.manifests.items() if is_at_or_below(other, path)}
 
     def is_free(self, path: str) -> bool:
         """Whether nothing stands under a path or below it, seen or not."""
-        keys = (path_of(key) for key in self.objects if not is_hidden(key))
-        return not any(is_at_or_below(other, path) for other in (*keys, *self.manifests))
+        return not self._below(path)
 
 
 def is_at_or_below(path: str, folder: str) -> bool:

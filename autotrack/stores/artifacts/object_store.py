@@ -122,22 +122,23 @@ class ObjectArtifacts:
         for run_id in self.runs():
             stored = self._list(run_id)
             objects = self._read(run_id, stored)
-            for key in objects.unseen():
-                if stored[key].modified <= latest:
-                    place = f"{self.uri}/{stored[key].key}"
-                    found.append(Garbage("partial", place, stored[key].size, run_id))
+            first, last = objects.removable(key for key, there in stored.items() if there.modified <= latest)
+            found += [Garbage("partial", self._place(run_id, key), stored[key].size, run_id) for key in (*first, *last)]
         return found
 
     def collect(self, garbage: Sequence[Garbage]) -> None:
-        """Remove what `garbage` found.
+        """Remove what `garbage` found, except what a writer has shown since.
 
         Raises
         ------
         StoreError
             When one cannot be removed.
         """
-        start = len(self.uri) + 1
-        self._bucket.delete([item.place[start:] for item in garbage if item.place.startswith(self.uri + "/")])
+        places = {item.place for item in garbage}
+        for run_id in sorted({item.run_id for item in garbage if item.run_id}):
+            objects = self._objects(run_id)
+            for keys in objects.removable(key for key in objects.objects if self._place(run_id, key) in places):
+                self._bucket.delete([f"{key_of(run_id)}/{key}" for key in keys])
 
     def close(self) -> None:
         """Connections go with the object; what was fetched stays in the cache, for whoever still reads it."""
@@ -155,10 +156,10 @@ class ObjectArtifacts:
                 return
             if uploaded is None:
                 key = key_of(path)
-                if key in objects.objects:
+                if manifest is None or key in objects.objects:  # a reader would see it there too early
                     key = _new_place(path)
                 uploaded = self._upload(run_id, source, key)
-            if self._show(run_id, objects, path, {path: uploaded}, is_folder=False):
+            if self._show(run_id, objects, path, {path: uploaded}):
                 return
         raise self._busy(run_id, path)
 
@@ -179,7 +180,7 @@ class ObjectArtifacts:
                 self._upload_all(run_id, sources, local)
                 uploaded = True
                 continue
-            if self._show(run_id, objects, path, local, is_folder=True):
+            if self._show(run_id, objects, path, local):
                 return
         raise self._busy(run_id, path)
 
@@ -188,16 +189,17 @@ class ObjectArtifacts:
         manifest = objects.governing(path)
         if manifest is None and objects.is_free(path):
             return self._write(run_id, Manifest(path, complete=False, pending=local))
-        return manifest is not None and manifest.path == path and not manifest.files and _same(manifest.pending, local)
+        if manifest is None or manifest.path != path or manifest.files or not _same(manifest.pending, local):
+            return False
+        return self._write(run_id, manifest)  # anew, so that it is not as old as the writer that was killed
 
-    def _show(self, run_id: str, objects: RunObjects, path: str, new: dict[str, Stored], *, is_folder: bool) -> bool:
+    def _show(self, run_id: str, objects: RunObjects, path: str, new: dict[str, Stored]) -> bool:
         """Let readers see these files at a path instead of what is there; false when another writer came between."""
         old = objects.governing(path)
         base = path if old is None else old.path
         seen = objects.files()
         files = {file: s for file, s in below(seen, base).items() if not is_at_or_below(file, path)}
-        complete = (old is not None and old.complete) or (is_folder and base == path)
-        manifest = Manifest(base, files | new, complete, mark=None if old is None else old.mark)
+        manifest = Manifest(base, files | new, mark=None if old is None else old.mark)
         if not self._write(run_id, manifest):
             return False
         replaced = {s.key for s in below(seen, path).values()} - {s.key for s in manifest.files.values()}
@@ -276,6 +278,9 @@ class ObjectArtifacts:
             self._bucket.delete([f"{key_of(run_id)}/{key}" for key in keys])
         except StoreError:
             return
+
+    def _place(self, run_id: str, key: str) -> str:
+        return f"{self.uri}/{key_of(run_id)}/{key}"
 
     def _busy(self, run_id: str, path: str) -> StoreError:
         return StoreError(
