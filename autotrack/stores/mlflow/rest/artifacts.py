@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import shutil
@@ -40,6 +41,7 @@ class Artifacts:
         self._models = models
         self._lock = threading.Lock()
         self._folder: Path | None = None
+        self._process = 0
         self._fetched: dict[tuple[str, str], tuple[str, Path]] = {}
 
     def put(self, native: Json, run_id: str, path: str, source: Path) -> None:
@@ -152,7 +154,7 @@ class Artifacts:
         """Remove what was fetched."""
         with self._lock:
             if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+                _remove(self._folder, self._process)
             self._folder = None
             self._fetched.clear()
 
@@ -221,6 +223,9 @@ class Artifacts:
         with self._lock:
             if self._folder is None:
                 self._folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="autotrack-")))
+                self._process = os.getpid()
+                # Whoever does not close the store still leaves nothing behind.
+                atexit.register(_remove, self._folder, self._process)
         name = key[1].rpartition("/")[2] or "artifacts"
         return Path(tempfile.mkdtemp(dir=self._folder)) / name
 
@@ -231,6 +236,12 @@ class Artifacts:
         what = f"its artifacts are {', '.join(there[:_SHOWN])}{more}" if there else "it has no artifacts on the server"
         lost = " was recorded, and is not on the server" if inside in _logged(document) else " does not exist"
         return f"artifact {path!r} of run {run_id!r}{lost}; {what}"
+
+
+def _remove(folder: Path, process: int) -> None:
+    """Remove a temporary folder, unless it is that of the process that forked this one."""
+    if process == os.getpid():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _upload_all(files: Files, prefix: str, sources: dict[str, Path]) -> None:
