@@ -39,7 +39,7 @@ class Store(Protocol):
         Every method may be called from several threads.
     Values
         Strings of any length and content (newlines, NUL, lone surrogates), NaN and infinite metrics come back as
-        they went in.
+        they went in; negative zero comes back as zero.
     """
 
     @property

@@ -91,8 +91,10 @@ class RunState:
             case MetricsLogged(_, metrics):
                 for position, metric in enumerate(metrics):
                     step, timestamp = clamp(metric.step), clamp(metric.timestamp)
-                    if type(metric.value) is not float or step != metric.step or timestamp != metric.timestamp:
-                        metric = Metric(metric.key, float(metric.value), step, timestamp)
+                    is_plain = type(metric.value) is float and metric.value != 0
+                    if not is_plain or step != metric.step or timestamp != metric.timestamp:
+                        # There is one zero: SQLite has no negative one.
+                        metric = Metric(metric.key, float(metric.value) + 0.0, step, timestamp)
                     self.points.setdefault(metric.key, []).append(((step, timestamp, place, position), metric))
             case DatasetLogged(_, dataset):
                 self.datasets.put((dataset.name, dataset.context), place, dataset)

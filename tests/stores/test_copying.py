@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -548,8 +547,7 @@ STORES = {
 
 def everything(store: Store, run: Run) -> list[str]:
     """What a copy has to carry of a run."""
-    whole = [repr(run), *(repr(store.metric_history(run.run_id, key)) for key in run.metrics)]
-    return [re.sub(r"-0\.0(?!\d)", "0.0", text) for text in whole]  # SQLite has one zero
+    return [repr(run), *(repr(store.metric_history(run.run_id, key)) for key in run.metrics)]
 
 
 def contents(store: Store, run: Run) -> dict[str, tuple[str, bytes]]:

@@ -4,7 +4,7 @@ Texts
     PostgreSQL has no NUL in its texts, and no database has lone surrogates. `escape` writes them as two characters each
     in such a way that the order of code points, equality and prefixes stay as they were.
 Numbers
-    MySQL has neither NaN nor infinities, SQLite no negative zero. `code` makes an integer of a float that sorts as the
+    MySQL has neither NaN nor infinities. `code` makes an integer of a float that sorts as the
     float does.
 Keys
     No database indexes texts of any length. Rows are found by `digest`, and sorted by `head`, the first characters.
@@ -100,19 +100,15 @@ def code_of_param(text: str) -> int:
 
 
 def shown(value: float) -> float | None:
-    """What stands beside a code for people to read: the value, ``None`` for NaN, infinities and negative zero."""
-    if not math.isfinite(value) or (value == 0 and math.copysign(1, value) < 0):
-        return None
-    return value
+    """What stands beside a code for people to read: the value, ``None`` for NaN and infinities."""
+    return value if math.isfinite(value) else None
 
 
-def decode(number: int | None, value: float | None) -> float:
-    """The float of a code and of what is shown beside it."""
+def decode(number: int | None) -> float:
+    """The float of a code."""
     if number is None:
         return math.nan
-    if number == 0:
-        return -0.0 if value is None else 0.0
-    bits = number if number > 0 else -number | -0x8000000000000000
+    bits = number if number >= 0 else -number | -0x8000000000000000
     return float(_FLOAT.unpack(_INTEGER.pack(bits))[0])
 
 

@@ -47,12 +47,12 @@ class Reader:
         points, journals = tables.points.c, tables.journals.c
         query = (
             sa.select(points.step, points.timestamp, journals.journal_id, points.number, points.position)
-            .add_columns(points.sort, points.value)
+            .add_columns(points.sort)
             .join_from(tables.points, tables.journals, journals.id == points.journal)
             .where(points.run == run, points.key == name)
         )
         rows = sorted(connection.execute(query), key=lambda row: tuple(row[:5]))
-        return [Metric(key, decode(row.sort, row.value), row.step, row.timestamp) for row in rows]
+        return [Metric(key, decode(row.sort), row.step, row.timestamp) for row in rows]
 
     def list_experiments(self, connection: Connection) -> list[Experiment]:
         """The experiments that have active runs, by name."""
@@ -93,8 +93,8 @@ class Reader:
             params[run][key_of(key)] = value
         for run, key, value in values["tags"]:
             tags[run][key_of(key)] = value
-        for run, key, number, value in values["metrics"]:
-            metrics[run][key_of(key)] = decode(number, value)
+        for run, key, number in values["metrics"]:
+            metrics[run][key_of(key)] = decode(number)
         datasets: dict[int, list[Dataset]] = {number: [] for number in chunk}
         for row in _logged(connection, tables.datasets, chunk, tables.datasets.c.body):
             datasets[row.run].append(dataset_from_json(json.loads(row.body)))
@@ -144,7 +144,7 @@ class Reader:
 _KEYED: Final = {
     "params": (tables.params.c.run, tables.params.c.key, tables.params.c.value),
     "tags": (tables.tags.c.run, tables.tags.c.key, tables.tags.c.value),
-    "metrics": (tables.metrics.c.run, tables.metrics.c.key, tables.metrics.c.sort, tables.metrics.c.value),
+    "metrics": (tables.metrics.c.run, tables.metrics.c.key, tables.metrics.c.sort),
 }
 _MODEL: Final = tuple(
     tables.models.c[name]
