@@ -119,6 +119,8 @@ def test_a_writer_killed_at_any_moment_leaves_what_it_had_stored_and_can_go_on(t
 def whole_files(folder: Path) -> None:
     """What MLflow would read at this moment is whole: no empty meta file, no half line, no input without its file."""
     for meta in folder.rglob("meta.yaml"):
+        if any(part.startswith(".autotrack-tmp-") for part in meta.parts):
+            continue  # not in its place yet: MLflow does not look there, and the next writer removes it
         assert meta.read_bytes().endswith(b"\n")
     for run in folder.glob("*/*/autotrack.jsonl"):
         for below in ("inputs", "outputs"):
