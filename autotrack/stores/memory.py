@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from autotrack.entities import Artifact, Experiment, Metric, Run
-from autotrack.entities import experiment_id as id_of_experiment
 from autotrack.errors import RunNotFound, StoreError
 from autotrack.events import Entry
+from autotrack.stores import scanning
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.base import ACTIVE_RUNS, View, in_view
-from autotrack.stores.filters import matches, parse_filter, parse_orders, sort_runs
 from autotrack.stores.state import RunState, State
 
 SCHEME: Final = "memory:"
@@ -87,10 +86,7 @@ class MemoryStore:
 
     def find_runs(self, reference: str) -> list[Run]:
         """See `Store.find_runs`."""
-        if not reference:
-            return []
-        runs = self._newest_first(ACTIVE_RUNS)
-        return [run for run in runs if run.run_id.startswith(reference) or run.name == reference]
+        return scanning.find(lambda: self._newest_first(ACTIVE_RUNS), reference)
 
     def search_runs(
         self,
@@ -102,11 +98,7 @@ class MemoryStore:
         view: View = ACTIVE_RUNS,
     ) -> list[Run]:
         """See `Store.search_runs`."""
-        expression = parse_filter(filter)
-        orders = parse_orders(order_by)
-        runs = [run for run in self._newest_first(view) if experiment is None or run.experiment == experiment]
-        found = sort_runs((run for run in runs if matches(expression, run)), orders)
-        return found if limit is None else found[: max(0, limit)]
+        return scanning.search(lambda: self._newest_first(view), filter, order_by, limit, experiment)
 
     def metric_history(self, run_id: str, key: str) -> list[Metric]:
         """See `Store.metric_history`."""
@@ -115,10 +107,7 @@ class MemoryStore:
 
     def experiments(self) -> list[Experiment]:
         """See `Store.experiments`."""
-        counts: dict[str, int] = {}
-        for run in self._newest_first(ACTIVE_RUNS):
-            counts[run.experiment] = counts.get(run.experiment, 0) + 1
-        return [Experiment(id_of_experiment(name), name, counts[name]) for name in sorted(counts)]
+        return scanning.experiments(self._newest_first(ACTIVE_RUNS))
 
     def artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
         """See `Store.artifacts`."""
