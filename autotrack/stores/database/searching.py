@@ -31,9 +31,15 @@ LONGEST_WALK: Final = 10_000
 """Above this limit runs are not walked but sorted."""
 
 _COUNTS: Final = 6
-_BY_INDEX: Final = sa.select(
-    *(sa.func.set_config(f"enable_{name}", "off", True) for name in ("sort", "seqscan", "bitmapscan", "hashjoin"))
-)
+_PLANNING: Final = {
+    # Until a table has been analysed, its planner would rather read and sort it all.
+    **dict.fromkeys(("enable_sort", "enable_seqscan", "enable_bitmapscan", "enable_hashjoin"), "off"),
+    # What is switched off above costs ten thousand million on paper, for which it would compile the query (0.1 s) and
+    # start other processes.
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+_PLAN: Final = sa.select(*(sa.func.set_config(name, value, True) for name, value in _PLANNING.items()))
 _START: Final = Field("attribute", "start_time")
 
 
@@ -55,7 +61,7 @@ def search(
     if searching.exact:
         return reader.runs(connection, searching.ids(limit))
     found: list[Run] = []
-    seen, wanted = 0, None if limit is None else 2 * limit + 50
+    seen, wanted = 0, limit
     while True:
         ids = searching.ids(wanted)
         found += [run for run in reader.runs(connection, ids[seen:]) if matches(expression, run)]
@@ -103,11 +109,10 @@ class _Search:
             query = self._all()
             return self._fetch(query if limit is None else query.limit(min(limit, 2**63 - 1)))
         if self._connection.dialect.name == "postgresql":
-            # Until a table has been analysed, its planner would rather read and sort it all.
-            self._connection.execute(_BY_INDEX)
+            self._connection.execute(_PLAN)
         few = self._few_runs(limit)
         if few is not None:
-            return self._fetch(self._all().where(RUNS.id.in_(few)).limit(limit))
+            return self._fetch(self._all(by_age=False).where(RUNS.id.in_(few)).limit(limit))
         found: list[int] = []
         for query in self._walks():
             found += self._fetch(query.limit(limit - len(found)))
@@ -118,9 +123,12 @@ class _Search:
     def _fetch(self, query: Any) -> list[int]:
         return [int(number) for number in self._connection.execute(query).scalars()]
 
-    def _all(self) -> Any:
-        """Every run, all orders computed."""
-        return sa.select(RUNS.id).where(*self._filter, *self._tests).order_by(*self._terms(self._orders), *NEWEST_FIRST)
+    def _all(self, by_age: bool = True) -> Any:
+        """Every run, all orders computed; not ``by_age`` where walking from the newest run on is not worth it."""
+        terms = self._terms(self._orders)
+        if not by_age:
+            terms.append((RUNS.age + sa.literal_column("0", sa.BigInteger())).desc())  # which no index is in order of
+        return sa.select(RUNS.id).where(*self._filter, *self._tests).order_by(*terms, *NEWEST_FIRST)
 
     def _terms(self, orders: Sequence[Order]) -> list[Any]:
         return [term.ordered(order.descending) for order in orders for term in self._conditions.terms(order)]
