@@ -90,6 +90,50 @@ class LoggedModel:
     digest: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version of a registered model. What it points to never changes; how it is described may.
+
+    Parameters
+    ----------
+    name : of the registered model.
+    version : counted from 1; a number is never given again.
+    run_id, path : the run it comes from, and the model folder among that run's artifacts.
+    digest : of that folder, as `LoggedModel.digest`; empty where it is not known. What is loaded as this version has it.
+    created_time : in milliseconds since the epoch.
+    description : a text for people, empty without one.
+    aliases : names that point to this version now, sorted.
+    stage : MLflow's former stages, read from where there are any: ``"Staging"``, ``"Production"``, ``"Archived"``.
+    """
+
+    name: str
+    version: int
+    run_id: str
+    path: str
+    digest: str = ""
+    created_time: int | None = None
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    stage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A name under which versions of a model are kept.
+
+    ``aliases`` tells for each alias the version it points to. ``latest_version`` is the greatest number of a version
+    that is there, ``None`` without one. ``created_time`` is in milliseconds since the epoch.
+    """
+
+    name: str
+    latest_version: int | None = None
+    created_time: int | None = None
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, int] = field(default_factory=dict)
+
+
 SKIPPED: Final = "skipped"
 """Kind of a note: something was not recorded, and why."""
 WARNING: Final = "warning"

@@ -35,6 +35,14 @@ class ModelError(AutotrackError):
     """A model that cannot be written, found or loaded."""
 
 
+class ModelNotFound(ModelError, LookupError):
+    """No such registered model, version or alias."""
+
+
+class ModelRefused(ModelError):
+    """A model that would run code when it is loaded, from a place that nobody has said to trust."""
+
+
 class PlotError(AutotrackError, LookupError):
     """A plot that a run does not have, or that cannot be read or drawn."""
 
