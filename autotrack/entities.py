@@ -99,7 +99,7 @@ class ModelVersion:
     name : of the registered model.
     version : counted from 1; a number is never given again.
     run_id, path : the run it comes from, and the model folder among that run's artifacts.
-    digest : of that folder, as `LoggedModel.digest`; empty where it is not known. What is loaded as this version has it.
+    digest : of that folder, as `LoggedModel.digest`; empty where it is not known. What is loaded has it.
     created_time : in milliseconds since the epoch.
     description : a text for people, empty without one.
     aliases : names that point to this version now, sorted.
