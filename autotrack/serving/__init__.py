@@ -1,0 +1,1 @@
+"""One model behind ``/invocations``: reading rows, predicting, answering."""
