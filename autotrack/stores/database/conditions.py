@@ -225,7 +225,9 @@ class Conditions:
             # With 0 added no index is used: a row is to be found by its run and key, whatever a planner thinks.
             sort = table.c.sort if by_index else table.c.sort + sa.literal_column("0", sa.BigInteger())
             found = compare_codes(sort, comparison.operator, comparison.value)
-            return [found] if table is tables.metrics else [sort < TEXT, found]
+            # Texts have the greatest code. Of two upper bounds some databases use but one, and not the nearer.
+            below = table is tables.metrics or comparison.operator in ("<", "<=", "=", "IN")
+            return [found] if below else [sort < TEXT, found]
         return [self._text(table.c.value, None, comparison, generous)]
 
     def _text(self, column: Any, start: Any, comparison: Comparison, generous: bool) -> Condition:
