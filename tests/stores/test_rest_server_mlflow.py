@@ -114,6 +114,16 @@ def test_mlflow_sees_a_whole_run(store: MlflowServerStore, client: MlflowClient,
         assert list(mlflow.sklearn.load_model(uri).predict([[0.0], [1.0]])) == [0, 1]
 
 
+def test_mlflows_pages_open_an_experiment_of_ours_on_its_runs(store: MlflowServerStore, client: MlflowClient) -> None:
+    mlflow.create_experiment("theirs")
+    mlflow.create_experiment("traces", tags={"mlflow.experimentKind": "genai_development"})
+    names = ["ours", "theirs", "traces", "Default"]
+    events = [started(f"{number:032x}", experiment=name) for number, name in enumerate(names)]
+    store.apply(Journal().entries(*events))
+    kinds = {name: client.get_experiment_by_name(name).tags.get("mlflow.experimentKind") for name in names}
+    assert kinds == {"ours": "custom_model_development", "theirs": None, "traces": "genai_development", "Default": None}
+
+
 def test_plots_are_drawn_for_mlflows_pages(store: MlflowServerStore, client: MlflowClient, tmp_path: Path) -> None:
     from autotrack.plots.data import confusion_matrix
     from autotrack.plots.files import path_of, to_json

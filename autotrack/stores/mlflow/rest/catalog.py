@@ -14,6 +14,7 @@ from autotrack.stores.mlflow.rest.client import Client, Json
 from autotrack.stores.mlflow.rest.document import FOLDER, ID_TAG, PREFIX, PROCESS_TAG, Document, from_tags
 from autotrack.stores.mlflow.rest.files import Files, open_files
 from autotrack.stores.mlflow.rest.sidecars import Sidecars, plain_name
+from autotrack.stores.mlflow.translation import EXPERIMENT_TAGS
 from autotrack.stores.state import Latest, Place, RunState
 
 KIN_TAG: Final = PREFIX + "kin"
@@ -61,7 +62,7 @@ class Catalog:
         theirs = limits.name_for(name, limits.MAX_EXPERIMENT_NAME)
         found = self._named(theirs)
         if found is None:
-            self.client.create_experiment(theirs)
+            self.client.create_experiment(theirs, EXPERIMENT_TAGS)
             found = self.client.experiment_named(theirs)
             if found is None:
                 raise StoreError(f"the server made the experiment {theirs!r}, and does not show it")
