@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from agreement import JOURNALS, batches, state
 from hypothesis import HealthCheck, given, settings
 from services import Mlflow
@@ -12,11 +11,6 @@ from autotrack.stores.memory import MemoryStore
 from autotrack.stores.mlflow.rest.store import MlflowServerStore
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="facts of a process without an id do not reach a run without a start; a store that has read a run does not "
-    "list the model folders that another store logs for it afterwards",
-)
 @settings(
     max_examples=6,
     deadline=None,

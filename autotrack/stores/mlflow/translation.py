@@ -28,6 +28,8 @@ NOTE: Final = "mlflow.note.content"
 """The tag that MLflow shows as a run's description, as Markdown."""
 AUTOLOGGING: Final = "mlflow.autologging"
 MODEL_HISTORY: Final = "mlflow.log-model.history"
+EXPERIMENT_TAGS: Final[Mapping[str, str]] = {"mlflow.experimentKind": "custom_model_development"}
+"""The tags of an experiment that we make: MLflow 3's pages open it on its runs with them, and else on traces."""
 RUN_ID_TAG: Final = "autotrack.run_id"
 """The tag that carries our id where MLflow gives the run another one."""
 

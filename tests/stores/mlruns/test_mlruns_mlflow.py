@@ -92,6 +92,20 @@ def test_mlflow_sees_whole_fits_and_loads_their_models(
     assert store.problems() == []
 
 
+def test_mlflows_pages_open_an_experiment_of_ours_on_its_runs(
+    store: MlrunsStore, client: Client, mlflow: ModuleType
+) -> None:
+    store.folder.mkdir()
+    there = client()
+    mlflow.create_experiment("theirs")
+    names = ["ours", "theirs"]
+    events = [started(f"{number:032x}", experiment=name) for number, name in enumerate(names)]
+    store.apply(Journal().entries(*events))
+    kinds = {name: there.get_experiment_by_name(name).tags.get("mlflow.experimentKind") for name in names}
+    assert kinds == {"ours": "custom_model_development", "theirs": None}
+    assert len(there.search_runs([there.get_experiment_by_name("ours").experiment_id])) == 1
+
+
 def test_the_history_of_a_metric_is_there_once(store: MlrunsStore, client: Client) -> None:
     journal = Journal()
     values = (0.5, math.nan, math.inf, -math.inf, 1e-300)

@@ -15,6 +15,7 @@ from typing import Final
 from autotrack.entities import DEFAULT_EXPERIMENT, experiment_id
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.folder import files, sidecar
+from autotrack.stores.mlflow.translation import EXPERIMENT_TAGS
 
 TRASH: Final = ".trash"
 REGISTRY: Final = "models"
@@ -152,6 +153,9 @@ class Layout:
         temporary.mkdir()
         try:
             (temporary / files.META).write_bytes(files.render_yaml(meta))
+            (temporary / TAGS).mkdir()
+            for key, text in EXPERIMENT_TAGS.items():
+                (temporary / TAGS / key).write_text(text, encoding="utf-8")
             os.rename(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -11,9 +11,10 @@ from autotrack.errors import RunNotFound, StoreError
 from autotrack.events import Entry, ProcessDescribed
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.rest.client import Client, Json
-from autotrack.stores.mlflow.rest.document import FOLDER, ID_TAG, PREFIX, PROCESS_TAG, Document, from_tags
+from autotrack.stores.mlflow.rest.document import FOLDER, ID_TAG, PREFIX, PROCESS_TAG, STATE_TAG, Document, from_tags
 from autotrack.stores.mlflow.rest.files import Files, open_files
 from autotrack.stores.mlflow.rest.sidecars import Sidecars, plain_name
+from autotrack.stores.mlflow.translation import EXPERIMENT_TAGS
 from autotrack.stores.state import Latest, Place, RunState
 
 KIN_TAG: Final = PREFIX + "kin"
@@ -21,6 +22,8 @@ KIN_TAG: Final = PREFIX + "kin"
 JOURNAL_TAG: Final = PREFIX + "journal"
 MERGED_TAG: Final = PREFIX + "merged"
 """The tag with MLflow's ids of the doubles of a run whose entries it has taken over."""
+DOUBLE_TAG: Final = PREFIX + "double"
+"""The tag of a run that has a double which takes over its entries: readers pass over it."""
 
 ALL: Final = "ALL"
 DEFAULT_ID: Final = "0"
@@ -53,15 +56,18 @@ class Catalog:
 
     def experiment_name(self, experiment_id: str) -> str:
         """MLflow's name of an experiment."""
-        found = self.experiments().get(experiment_id) or self.experiments(fresh=True).get(experiment_id)
+        found = self._experiment(experiment_id)
         return str(found["name"]) if found is not None else DEFAULT_EXPERIMENT
+
+    def _experiment(self, experiment_id: str) -> Json | None:
+        return self.experiments().get(experiment_id) or self.experiments(fresh=True).get(experiment_id)
 
     def experiment_for(self, name: str) -> str:
         """MLflow's id of the experiment for one of ours, made or taken out of the trash where need be."""
         theirs = limits.name_for(name, limits.MAX_EXPERIMENT_NAME)
         found = self._named(theirs)
         if found is None:
-            self.client.create_experiment(theirs)
+            self.client.create_experiment(theirs, EXPERIMENT_TAGS)
             found = self.client.experiment_named(theirs)
             if found is None:
                 raise StoreError(f"the server made the experiment {theirs!r}, and does not show it")
@@ -97,9 +103,9 @@ class Catalog:
             known = self._ids.get(run_id)
         if known is not None:
             native = self.client.run(known)
-            if native is not None:
+            if native is not None and DOUBLE_TAG not in tags_of(native):
                 return [native]
-            self.forget(run_id)
+            self.forget(run_id)  # it is gone, or another writer has made the run as well, and joined the two
         value = id_value(run_id)
         self.experiments(fresh=True)
         found = sorted(self.tagged(ID_TAG, value, page=20), key=lambda native: str(native["info"]["run_id"]))
@@ -122,7 +128,8 @@ class Catalog:
         found = self.natives(run_id)
         if not found:
             raise RunNotFound(f"no run {run_id!r} in {self.client.transport.address.url}")
-        return found[0]
+        # Of doubles that are not joined yet, the first one may have nothing in it.
+        return min(found, key=lambda native: (DOUBLE_TAG in tags_of(native), STATE_TAG not in tags_of(native)))
 
     def known(self, run_id: str) -> Json:
         """MLflow's run for one of ours, as it was some time ago: where its artifacts are does not change.
@@ -206,7 +213,9 @@ class Catalog:
         with self._lock:
             found = self._processes.get((home, process_id))
             if found is None:
-                experiment = self.experiments().get(home) or self.experiments(fresh=True).get(home) or {}
+                experiment = self._experiment(home)
+                if experiment is None:
+                    raise StoreError(f"{self.client.transport.address.url} has no experiment {home} any more")
                 files = open_files(self.client, str(experiment.get("artifact_location", "")))
                 found = Sidecars(files, f"{_PROCESSES}/{plain_name(process_id)}")
                 self._processes[home, process_id] = found
@@ -214,24 +223,39 @@ class Catalog:
 
     def home(self, process_id: str) -> str | None:
         """The experiment where the facts of a process lie; ``None`` where nothing is known of it."""
+        default = self.default_home()
+        if not process_id:
+            return default
         with self._lock:
             for home, known in self._processes:
                 if known == process_id:
                     return home
-        for native in self.tagged(PROCESS_TAG, id_value(process_id), page=1):
-            document = self.document(native)
-            if document is not None and document.home:
-                return document.home
-            break
-        if self.process(DEFAULT_ID, process_id).entries():
-            return DEFAULT_ID
+        value = id_value(process_id)
+        self.experiments(fresh=True)  # its runs may be in one that another writer has just made
+        for native in self.tagged(PROCESS_TAG, value, like=True, page=20):
+            if value in tags_of(native)[PROCESS_TAG].split():
+                document = self.document(native)
+                if document is not None and document.homes.get(process_id):
+                    return document.homes[process_id]
+        if default is None:
+            return None
+        if self.process(default, process_id).entries():
+            return default
         with self._lock:
-            del self._processes[DEFAULT_ID, process_id]
+            del self._processes[default, process_id]
         return None
 
+    def default_home(self) -> str | None:
+        """The experiment for the facts of processes without an id, and of those that no run names, if it is there."""
+        return DEFAULT_ID if DEFAULT_ID in self.experiments() else self.experiment_called(DEFAULT_EXPERIMENT)
+
     def facts(self, home: str, process_id: str) -> dict[str, Any]:
-        """The facts of a process."""
-        return facts_of(self.process(home, process_id).entries()) if home else {}
+        """The facts of a process; those of one without an id do not depend on where the run's others lie."""
+        if not process_id:
+            home = self.default_home() or ""
+        if not home or self._experiment(home) is None:
+            return {}
+        return facts_of(self.process(home, process_id).entries())
 
 
 def facts_of(entries: list[Entry]) -> dict[str, Any]:

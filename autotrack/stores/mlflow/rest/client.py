@@ -48,10 +48,10 @@ class Client:
             raise
         return dict(found["experiment"])
 
-    def create_experiment(self, name: str) -> None:
-        """Make an experiment; nothing for one that is there."""
+    def create_experiment(self, name: str, tags: Mapping[str, str]) -> None:
+        """Make an experiment with these tags; nothing for one that is there."""
         try:
-            self._post("experiments/create", {"name": name}, repeatable=False)
+            self._post("experiments/create", {"name": name, "tags": pairs(tags)}, repeatable=False)
         except Refused as error:
             if error.code != EXISTS:
                 raise

@@ -37,6 +37,7 @@ INEXACT_TAG: Final = "autotrack.inexact"
 DIRTY_TAG: Final = "autotrack.dirty"
 """``"1"`` while a run is being written with more than one request: its sidecars tell what it is."""
 PROCESS_TAG: Final = "autotrack.process"
+"""The process of the run, and behind it others that the run was said to be of before."""
 PARENT_TAG: Final = "autotrack.parent_run_id"
 FOLDER: Final = "autotrack"
 """The folder among a run's artifacts where what is ours lies."""
@@ -45,6 +46,7 @@ CHUNK: Final = 4_900
 """Older servers take 5,000 characters in a tag."""
 MOST_CHUNKS: Final = 8
 _PLAIN: Final = 3_000
+_PARTS: Final = "of:"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Document:
     model_ids : MLflow's ids of the logged models, by path.
     uneven : metrics whose history MLflow does not have exactly.
     told : what MLflow was told of name and status, so that a later change there is seen.
-    home : the experiment (MLflow's id) where the facts of the run's process lie.
+    homes : the experiments (MLflow's ids) where the facts of the run's process lie, and those of other processes that
+        the run was said to be of.
     """
 
     run: Run
@@ -72,7 +75,12 @@ class Document:
     model_ids: Mapping[str, str] = field(default_factory=dict)
     uneven: tuple[str, ...] = ()
     told: Mapping[str, Any] = field(default_factory=dict)
-    home: str = ""
+    homes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> str:
+        """The experiment where the facts of the run's process lie; blank where nothing is known of it."""
+        return self.homes.get(self.run.process_id, "")
 
 
 def to_text(document: Document) -> str:
@@ -97,7 +105,7 @@ def to_text(document: Document) -> str:
         "model_ids": dict(document.model_ids),
         "uneven": list(document.uneven),
         "told": dict(document.told),
-        "home": document.home,
+        "homes": dict(document.homes),
     }
     data |= {key: value for key, value in optional.items() if value}
     text = json.dumps(data, separators=(",", ":"))
@@ -163,7 +171,7 @@ def _document(data: dict[str, Any]) -> Document:
         model_ids=data.get("model_ids", {}),
         uneven=tuple(data.get("uneven", ())),
         told=data.get("told", {}),
-        home=data.get("home", ""),
+        homes=data.get("homes", {}),
     )
 
 
@@ -186,6 +194,9 @@ def to_tags(text: str, keep: Callable[[str, bytes], None], before: Mapping[str, 
         keep(path, data)
         text = f"in:{path}"
     chunks = [text[at : at + CHUNK] for at in range(0, len(text), CHUNK)]
+    if len(chunks) > 1:
+        # What another writer has left in the tags behind them is none of it.
+        chunks[0] = f"{_PARTS}{len(chunks)}:{chunks[0]}"
     tags = {_chunk_tag(number): chunk for number, chunk in enumerate(chunks)}
     for number in range(len(chunks), MOST_CHUNKS):
         if before.get(_chunk_tag(number)):
@@ -201,9 +212,14 @@ def from_tags(tags: Mapping[str, str], fetch: Callable[[str], bytes]) -> Documen
     StoreError
         When it cannot be understood.
     """
-    text = "".join(tags.get(_chunk_tag(number), "") for number in range(MOST_CHUNKS))
+    text = tags.get(STATE_TAG, "")
     if not text:
         return None
+    if text.startswith(_PARTS):
+        count, _, text = text.removeprefix(_PARTS).partition(":")
+        if not count.isdecimal():
+            raise StoreError(f"cannot be understood ({count!r} is no number of parts)")
+        text += "".join(tags.get(_chunk_tag(number), "") for number in range(1, int(count)))
     if text.startswith("in:"):
         text = fetch(text[3:]).decode()
     return from_text(text)

@@ -52,7 +52,8 @@ class Fields:
         state = record.state
         parent = state.started[1].parent_run_id if state.started is not None else None
         parent_native = self._catalog.native_id(parent) if parent is not None else None
-        facts = self._processes.facts(state.process_id, record.experiment) if state.started is not None else {}
+        told = {name: self._processes.facts(name, record.experiment) for name in record.processes}
+        facts = told[state.process_id] if state.started is not None else {}
         self._models.find(record.native, [model.path for model in state.models.in_order()], record.document)
         infos = self._models.infos(record.native_id)
         target = translate(state, facts, infos, run_id=record.native_id, parent_run_id=parent_native)
@@ -72,7 +73,7 @@ class Fields:
         found = [theirs for ours, theirs in pairs if everything or (ours.name, ours.context) in told]
         if found:
             self._optional(
-                "datasets", lambda: self._client.log_inputs(record.native_id, list(map(dataset_json, found)))
+                record, "datasets", lambda: self._client.log_inputs(record.native_id, list(map(dataset_json, found)))
             )
 
     def _write_models(self, record: Record, state: RunState, new: Sequence[Entry], everything: bool) -> None:
@@ -82,10 +83,12 @@ class Fields:
             return
         ids = [i for model in mine if (i := self._models.id_of(record.native_id, model.path)) is not None]
         if ids:
-            self._optional("logged models", lambda: self._client.log_outputs(record.native_id, ids))
+            self._optional(record, "logged models", lambda: self._client.log_outputs(record.native_id, ids))
         for model in mine:
             if model.registered_model_name:
-                self._optional("model versions", lambda m=model: self._models.register(record.native, record.run_id, m))
+                self._optional(
+                    record, "model versions", lambda m=model: self._models.register(record.native, record.run_id, m)
+                )
 
     def _write_info(self, record: Record, target: MlflowRun) -> None:
         info = record.native["info"]
@@ -125,8 +128,7 @@ class Fields:
         except Refused as error:
             if error.code != BAD_VALUE:
                 raise
-            native = self._client.run(record.native_id)
-            if native is None or is_deleted(native):
+            if (native := self._still_there(record)) is None:
                 raise
             # An older server, with lower limits, or a param that another client has set: what it takes of it, it gets.
             self._warn("some of the params, metrics or tags", error)
@@ -156,16 +158,22 @@ class Fields:
             experiment=self._catalog.experiment_name(record.experiment),
             start_time=int(record.native["info"].get("start_time") or 0),
         )
-        home, ids = self._processes.home(state.process_id), self._models.ids(record.native_id)
-        document, exact = document_for(state, target, native, record.at, home=home, model_ids=ids, refused=refused)
+        homes = {name: home for name in record.processes if (home := self._processes.home(name))}
+        ids = self._models.ids(record.native_id)
+        document, exact = document_for(state, target, native, record.at, homes=homes, model_ids=ids, refused=refused)
         exact = exact and record.run_id == id_value(record.run_id)
-        own = to_tags(to_text(document), self._catalog.files(record.native).upload, record.tags)
+        carried = to_tags(to_text(document), self._catalog.files(record.native).upload, record.tags)
+        own = dict(carried)
         own[INEXACT_TAG] = "0" if exact else "1"
         if state.started is not None:
-            own[PROCESS_TAG] = id_value(state.process_id)
+            others = (name for name in record.processes if name != state.process_id)
+            own[PROCESS_TAG] = " ".join(id_value(name) for name in (state.process_id, *others))
             parent = state.started[1].parent_run_id
             own[KIN_TAG] = id_value(record.run_id) + (f" {id_value(parent)}" if parent is not None else "")
+        is_other = any(record.tags.get(key) != value for key, value in carried.items())
         own = {key: value for key, value in own.items() if record.tags.get(key) != value}
+        if is_other:
+            own |= carried  # all parts, that none of them is another writer's
         bodies = batches(metrics, params, {**changed, **own})
         if len(bodies) > 1 or record.tags.get(DIRTY_TAG) == "1":
             # A reader goes by the sidecars until the last body has come.
@@ -206,12 +214,19 @@ class Fields:
             missing += [point for point in metrics if point["key"] == key and history_key(point) not in there]
         return missing
 
-    def _optional(self, what: str, call: Any) -> None:
+    def _still_there(self, record: Record) -> Json | None:
+        """The run as it is now; ``None`` when another writer has deleted it meanwhile."""
+        native = self._client.run(record.native_id)
+        return None if native is None or is_deleted(native) else native
+
+    def _optional(self, record: Record, what: str, call: Any) -> None:
         """Do what is only for MLflow's own pages: a server that does not know it, or refuses it, is told of once."""
         try:
             call()
         except Refused as error:
             if error.status in (401, 403, 429) or error.status >= 500:
+                raise
+            if error.code == BAD_VALUE and self._still_there(record) is None:
                 raise
             self._warn(what, error)
 

@@ -108,6 +108,12 @@ class Models:
         for other in stale:
             self._client.delete_model(other)
 
+    def forget(self, native_id: str) -> None:
+        """Ask for the logged models of a run anew: somebody else may have put some."""
+        with self._lock:
+            self._new.discard(native_id)
+            self._ids.pop(native_id, None)
+
     def is_new(self, native: Json) -> None:
         """A run was made just now: it has no models yet."""
         with self._lock:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autotrack.entities import DEFAULT_EXPERIMENT
 from autotrack.events import Entry, RunStarted
-from autotrack.stores.mlflow.rest.catalog import DEFAULT_ID, Catalog, facts_of
+from autotrack.stores.mlflow.rest.catalog import Catalog, facts_of
 from autotrack.stores.mlflow.rest.records import passed
 
 
@@ -46,15 +47,20 @@ class Processes:
             home = self._catalog.home(process_id)
             if home is None:
                 starts = (entry.event for entries in runs.values() for entry in entries)
-                mine = [e for e in starts if isinstance(e, RunStarted) and e.process_id == process_id]
-                home = self._catalog.experiment_for(mine[0].experiment) if mine else DEFAULT_ID
+                mine = [e for e in starts if isinstance(e, RunStarted) and e.process_id == process_id != ""]
+                if mine:
+                    home = self._catalog.experiment_for(mine[0].experiment)
+                else:
+                    home = self._catalog.default_home() or self._catalog.experiment_for(DEFAULT_EXPERIMENT)
             self._homes[process_id] = home
         return self._homes[process_id]
 
     def facts(self, process_id: str, experiment: str) -> dict[str, Any]:
         """The facts of the process of a run; of one that nothing is known of they will lie in the run's experiment."""
         if process_id not in self._facts:
-            home = self._homes.get(process_id) or self._catalog.home(process_id) or experiment
+            home = self._homes.get(process_id) or self._catalog.home(process_id) or (experiment if process_id else "")
+            if not home:
+                return {}
             self._homes[process_id] = home
             self._facts[process_id] = self._catalog.facts(home, process_id)
         return self._facts[process_id]

@@ -36,7 +36,7 @@ def document_for(
     native: Native,
     at: Mapping[str, int],
     *,
-    home: str,
+    homes: Mapping[str, str],
     model_ids: Mapping[str, str],
     refused: frozenset[str] = frozenset(),
 ) -> tuple[Document, bool]:
@@ -64,7 +64,7 @@ def document_for(
         model_ids={path: model_ids[path] for path in (model.path for model in run.models) if path in model_ids},
         uneven=tuple(uneven),
         told={"name": target.run_name, "experiment": native.experiment},
-        home=home,
+        homes=dict(homes),
     )
     exact = (
         not (kept.params or kept.metrics or any(native.tags.get(key) != text for key, text in kept.tags.items()))

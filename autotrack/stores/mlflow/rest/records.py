@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from autotrack.events import Entry
+from autotrack.events import Entry, RunStarted
 from autotrack.stores.mlflow.rest.catalog import Catalog, tags_of, texts_of
 from autotrack.stores.mlflow.rest.client import Json
 from autotrack.stores.mlflow.rest.document import Document
@@ -25,6 +25,8 @@ class Record:
     tags: dict[str, str]
     state: RunState
     at: dict[str, int] = field(default_factory=dict)
+    processes: dict[str, None] = field(default_factory=dict)
+    """The processes that any of its starts names."""
     whole: bool = True
     """Whether MLflow surely has all that the sidecars have."""
 
@@ -41,6 +43,8 @@ class Record:
     def fold(self, entries: Iterable[Entry]) -> None:
         """Take entries into the state."""
         for entry in entries:
+            if isinstance(entry.event, RunStarted):
+                self.processes[entry.event.process_id] = None
             self.state.fold(Place(entry.journal_id, entry.number), entry.event)
             self.at[entry.journal_id] = max(entry.number, self.at.get(entry.journal_id, 0))
 

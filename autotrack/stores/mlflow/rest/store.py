@@ -22,7 +22,7 @@ from autotrack.stores.filters import matches, parse_filter, parse_orders, sort_r
 from autotrack.stores.mlflow.limits import key_is_valid, time_for
 from autotrack.stores.mlflow.rest.address import read_address
 from autotrack.stores.mlflow.rest.artifacts import Artifacts
-from autotrack.stores.mlflow.rest.catalog import Catalog, folded, id_value, tags_of
+from autotrack.stores.mlflow.rest.catalog import DOUBLE_TAG, Catalog, folded, id_value, tags_of
 from autotrack.stores.mlflow.rest.client import Client, Json
 from autotrack.stores.mlflow.rest.document import DIRTY_TAG, ID_TAG, INEXACT_TAG, Document
 from autotrack.stores.mlflow.rest.models import Models
@@ -197,9 +197,9 @@ class MlflowServerStore:
             at[entry.journal_id] = max(entry.number, at.get(entry.journal_id, 0))
         nothing = Native({}, {}, self._catalog.experiment_name(str(info["experiment_id"])), 0)
         target = translate(state, {}, run_id=str(info["run_id"]))
-        home = before.home if before is not None else ""
+        homes = before.homes if before is not None else {}
         ids = before.model_ids if before is not None else {}
-        document, _ = document_for(state, target, nothing, at, home=home, model_ids=ids)
+        document, _ = document_for(state, target, nothing, at, homes=homes, model_ids=ids)
         metrics = state.run({}).metrics
         told = {"name": str(info.get("run_name", ""))}
         uneven = tuple(metrics)
@@ -255,6 +255,8 @@ class MlflowServerStore:
         found: dict[str, tuple[str, tuple[bool, int, Place, str], Run]] = {}
         starts: list[int] = []
         for native in natives:
+            if DOUBLE_TAG in tags_of(native):
+                continue
             start = int(native["info"].get("start_time") or 0)
             if limit is not None and tags_of(native).get(INEXACT_TAG) != "1" and _at_least(starts, start, limit):
                 break  # all that follow are older than enough others

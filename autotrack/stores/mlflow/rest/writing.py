@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from autotrack.entities import ACTIVE, DELETED
@@ -16,7 +17,7 @@ from autotrack.errors import StoreError
 from autotrack.events import Entry, LifecycleSet, ProcessDescribed, RunStarted, TagsSet
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.rest import catalog as tags
-from autotrack.stores.mlflow.rest.catalog import Catalog, folded, id_value, tags_of
+from autotrack.stores.mlflow.rest.catalog import Catalog, folded, id_value, tags_of, texts_of
 from autotrack.stores.mlflow.rest.client import BAD_VALUE, NOT_THERE, Json, batches
 from autotrack.stores.mlflow.rest.document import (
     DIRTY_TAG,
@@ -104,8 +105,10 @@ class Writer:
 
     def _retell(self, record: Record) -> None:
         """Have MLflow's tags of a run say what has become known of its process."""
+        there = self._record(record.run_id, ())
         try:
-            self._guarded(record, ())
+            if there is not None:
+                self._guarded(there, ())
         except Refused as error:
             if error.code != BAD_VALUE:
                 raise  # else the run was deleted meanwhile
@@ -122,6 +125,7 @@ class Writer:
     def _preload(self, journal_id: str) -> None:
         """Learn which runs were made from a journal before: one request for all of them, and none for a new one."""
         if journal_id not in self._journals:
+            self._catalog.experiments(fresh=True)  # another writer may have made some of its runs, in a new one
             found = list(
                 itertools.islice(self._catalog.tagged(tags.JOURNAL_TAG, plain_name(journal_id)), _MOST_PRELOADED)
             )
@@ -129,17 +133,18 @@ class Writer:
                 self._made.add(tags_of(native).get(ID_TAG, ""))
             self._journals[journal_id] = len(found) < _MOST_PRELOADED
 
-    def _is_new(self, run_id: str, entries: list[Entry]) -> bool:
+    def _is_new(self, run_id: str, entries: Sequence[Entry]) -> bool:
         """Whether a run surely was not made from these entries before."""
         starts = [entry for entry in entries if isinstance(entry.event, RunStarted)]
         known = all(self._journals.get(entry.journal_id, False) for entry in starts)
         return bool(starts) and known and id_value(run_id) not in self._made
 
-    def _record(self, run_id: str, entries: list[Entry]) -> Record | None:
+    def _record(self, run_id: str, entries: Sequence[Entry]) -> Record | None:
         record = self._records.pop(run_id, None)
         if record is None and self._is_new(run_id, entries):
             return None
-        if record is None:
+        if record is None or is_deleted(record.native):
+            # What is in the trash may have been put there to make it one with its double.
             natives = self._catalog.natives(run_id)
             if not natives:
                 return None
@@ -156,8 +161,7 @@ class Writer:
         entries = record.sidecars.entries()
         for double in open_doubles:
             # Deleted first: from then on another writer's requests to it fail, and it looks for the run anew.
-            if not is_deleted(double):
-                self._client.delete_run(str(double["info"]["run_id"]))
+            self._put_away(double)
             missing = [entry for entry in self._catalog.sidecars(double).entries() if entry not in entries]
             if missing:
                 record.sidecars.put(missing)
@@ -167,9 +171,24 @@ class Writer:
         record.whole = record.at == dict(applied) and not open_doubles and record.tags.get(DIRTY_TAG) != "1"
         if open_doubles:
             ids = [*merged, *(str(double["info"]["run_id"]) for double in open_doubles)]
-            self._client.set_tag(record.native_id, tags.MERGED_TAG, " ".join(ids))
+            self._set_tag(native, tags.MERGED_TAG, " ".join(ids))
         self._catalog.remember(run_id, native)
         return record
+
+    def _put_away(self, double: Json) -> None:
+        if tags.DOUBLE_TAG not in tags_of(double):
+            self._set_tag(double, tags.DOUBLE_TAG, "1")
+        if not is_deleted(double):
+            self._client.delete_run(str(double["info"]["run_id"]))
+
+    def _set_tag(self, native: Json, key: str, value: str) -> None:
+        """Set a tag of a run, be it in the trash or not."""
+        native_id, was_deleted = str(native["info"]["run_id"]), is_deleted(native)
+        if was_deleted:
+            self._client.restore_run(native_id)
+        self._client.set_tag(native_id, key, value)
+        if was_deleted:
+            self._client.delete_run(native_id)
 
     def _new(self, run_id: str, entries: list[Entry]) -> Record:
         """Make a run."""
@@ -220,6 +239,8 @@ class Writer:
         """Write entries to a run, and those that other writers put beside it meanwhile."""
         if new:
             record.sidecars.put(new)
+        if record.at:  # what others have said of the run since is not to be overwritten
+            new = [*new, *self._others(record)]
         record.fold(new)
         was_deleted = is_deleted(record.native)
         if was_deleted:
@@ -229,8 +250,7 @@ class Writer:
         while True:
             told_stage = told_stage or any(isinstance(entry.event, LifecycleSet) for entry in new)
             target = self._fields.write(record, new)
-            known = {(entry.journal_id, entry.number) for entry in record.sidecars.known()}
-            others = [e for e in record.sidecars.entries() if (e.journal_id, e.number) not in known] if new else []
+            others = self._others(record)
             if not others:
                 break
             new = others
@@ -238,6 +258,19 @@ class Writer:
         if target.lifecycle_stage == DELETED or (was_deleted and not told_stage):
             self._client.delete_run(record.native_id)
             record.native["info"]["lifecycle_stage"] = DELETED
+
+    def _others(self, record: Record) -> list[Entry]:
+        """The entries that other writers have put beside a run meanwhile; with them comes what they did to the run."""
+        known = {(entry.journal_id, entry.number) for entry in record.sidecars.known()}
+        others = [e for e in record.sidecars.entries() if (e.journal_id, e.number) not in known]
+        native = self._client.run(record.native_id) if others else None
+        if native is not None:
+            record.native["info"] |= native["info"]
+            record.params, record.tags = texts_of(native, "params"), tags_of(native)
+            # The models are asked for: the document that named another writer's may be overwritten.
+            record.document = replace(document, model_ids={}) if (document := self._catalog.document(native)) else None
+            self._models.forget(record.native_id)
+        return others
 
     def _write_foreign(self, record: Record, entries: Sequence[Entry]) -> None:
         """Write to a run that MLflow's own client made: what MLflow has fields for, and nothing else."""
