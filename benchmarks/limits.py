@@ -92,8 +92,13 @@ def _of_stores(found: Figures) -> Iterator[Verdict]:
     yield Verdict(measure, max(folds, default=None), 50.0, "µs")
     for store, runs, at_most in _SEARCH_LIMITS:
         label = f"{store}, {runs:,} runs"
-        slowest = [f.summary.median * 1e3 for f in found.figures if f.is_search and f.store == label]
-        yield Verdict(f"stores: the slowest search, {label}", max(slowest, default=None), at_most, "ms")
+        slowest = [f.summary.median * 1e3 for f in found.figures if f.is_limited and f.store == label]
+        yield Verdict(
+            f"stores: the slowest search by one metric, sorted by another, {label}",
+            max(slowest, default=None),
+            at_most,
+            "ms",
+        )
 
 
 def _ratio(results: Results, name: str, measure: str, at_most: float) -> Verdict:

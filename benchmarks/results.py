@@ -88,7 +88,7 @@ class Figure:
     unit : ``"seconds"`` or ``"bytes"``.
     samples : one or more values.
     found : how many runs a search found.
-    is_search : whether it is one of the searches.
+    is_limited : whether it is one of the searches that a limit is about.
     """
 
     store: str
@@ -97,7 +97,7 @@ class Figure:
     unit: str
     samples: Sequence[float]
     found: int | None = None
-    is_search: bool = False
+    is_limited: bool = False
 
     @property
     def summary(self) -> Summary:

@@ -97,7 +97,8 @@ def _figures(label: str, n_runs: int, found: dict[str, Any]) -> Iterator[Figure]
     for search in SEARCHES:
         if search.name in found["searches"]:
             rows = found["found"][search.name]
-            yield Figure(label, n_runs, search.name, SECONDS, found["searches"][search.name], rows, is_search=True)
+            samples = found["searches"][search.name]
+            yield Figure(label, n_runs, search.name, SECONDS, samples, rows, is_limited=search.is_limited)
     for name, samples in found["other"].items():
         yield Figure(label, n_runs, name, SECONDS, samples)
     if "bytes" in found:

@@ -20,6 +20,7 @@ class Search:
     filter, order_by, experiment : as they are passed.
     share : of the active runs that the filter finds, about; ``None`` for a fixed few.
     in_mlflow : whether MLflow can be asked the same.
+    is_limited : whether the limit on searches is about it: a filter on one metric, sorted by another.
     """
 
     name: str
@@ -28,16 +29,17 @@ class Search:
     experiment: str | None = None
     share: float | None = 1.0
     in_mlflow: bool = True
+    is_limited: bool = False
 
 
 _BY: Final = ("metrics.training_log_loss",)
 SEARCHES: Final = (
     Search("newest first", None),
     Search("every run, by metric", None, _BY),
-    Search("metric, 1 run in 2, by metric", "metrics.training_score > 0.5", _BY, share=0.5),
-    Search("metric, 1 in 100, by metric", "metrics.training_score > 0.99", _BY, share=0.01),
-    Search("metric, 1 in 10,000, by metric", "metrics.training_score > 0.9999", _BY, share=0.0001),
-    Search("metric, none, by metric", "metrics.training_score > 2", _BY, share=0.0),
+    Search("metric, 1 run in 2, by metric", "metrics.training_score > 0.5", _BY, share=0.5, is_limited=True),
+    Search("metric, 1 in 100, by metric", "metrics.training_score > 0.99", _BY, share=0.01, is_limited=True),
+    Search("metric, 1 in 10,000, by metric", "metrics.training_score > 0.9999", _BY, share=0.0001, is_limited=True),
+    Search("metric, none, by metric", "metrics.training_score > 2", _BY, share=0.0, is_limited=True),
     Search("metric, 1 in 100, newest first", "metrics.training_score > 0.99", share=0.01),
     Search("param = text, 1 in 6, by metric", "params.solver = 'saga'", ("metrics.n_iter DESC",), share=1 / 6),
     Search("param < number, 1 in 1,000, by metric", "params.C < 0.01", _BY, share=0.001, in_mlflow=False),

@@ -48,7 +48,7 @@ class Names:
         if missing:
             known = {number: known[number] for number in ids if number in known}
             for chunk in chunked(missing, CHUNK):
-                query = sa.select(columns.id, columns.text).where(columns.id.in_(chunk))
+                query = sa.select(columns.id, columns.text).where(among(connection, columns.id, chunk))
                 rows = self._remember((int(number), str(text)) for number, text in connection.execute(query))
                 known |= {number: text for text, number in rows.items()}
         return known.__getitem__
@@ -62,6 +62,16 @@ class Names:
         self._ids.update(found)
         self._texts.update({number: text for text, number in found.items()})
         return found
+
+
+def among(connection: Connection, column: sa.ColumnElement[int], numbers: Collection[int]) -> sa.ColumnElement[bool]:
+    """That a column holds one of these numbers.
+
+    PostgreSQL is given them as one array, whose length changes neither the statement nor what is sent beside it.
+    """
+    if connection.dialect.name != "postgresql":
+        return column.in_(numbers)
+    return column == sa.any_(sa.literal(list(numbers), sa.ARRAY(sa.BigInteger())))
 
 
 def chunked(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:

@@ -13,7 +13,7 @@ from autotrack.entities import Artifact, Dataset, Experiment, LoggedModel, Metri
 from autotrack.events import dataset_from_json
 from autotrack.stores.database import tables
 from autotrack.stores.database.codes import decode, digest
-from autotrack.stores.database.names import CHUNK, Names, chunked
+from autotrack.stores.database.names import CHUNK, Names, among, chunked
 from autotrack.stores.state import NO_START
 
 _RUNS: Final = tables.runs.c
@@ -81,10 +81,10 @@ class Reader:
 
     def _read(self, connection: Connection, chunk: Sequence[int], found: dict[int, Run]) -> None:
         values = {
-            table: connection.execute(sa.select(*columns).where(columns[0].in_(chunk))).all()
+            table: connection.execute(sa.select(*columns).where(among(connection, columns[0], chunk))).all()
             for table, columns in _KEYED.items()
         }
-        runs = connection.execute(sa.select(*_COLUMNS).where(_RUNS.id.in_(chunk))).all()
+        runs = connection.execute(sa.select(*_COLUMNS).where(among(connection, _RUNS.id, chunk))).all()
         key_of = self.names.texts(connection, {row[1] for table in values.values() for row in table})
         params: dict[int, dict[str, str]] = {number: {} for number in chunk}
         tags: dict[int, dict[str, str]] = {number: {} for number in chunk}
@@ -133,7 +133,9 @@ class Reader:
     def _facts(self, connection: Connection, processes: Collection[int]) -> dict[int, dict[str, Any]]:
         facts: dict[int, dict[str, Any]] = {process: {} for process in processes}
         columns = tables.facts.c
-        query = sa.select(columns.process, columns.key, columns.value).where(columns.process.in_(processes))
+        query = sa.select(columns.process, columns.key, columns.value).where(
+            among(connection, columns.process, processes)
+        )
         rows = connection.execute(query).all()
         key_of = self.names.texts(connection, {row.key for row in rows})
         for process, key, value in rows:
@@ -166,7 +168,7 @@ def _logged(
     query = (
         sa.select(tables.journals.c.journal_id, table.c.number, table.c.run, *columns)
         .join_from(table, tables.journals, tables.journals.c.id == table.c.journal)
-        .where(table.c.run.in_(runs))
+        .where(among(connection, table.c.run, runs))
     )
     return iter(sorted(connection.execute(query), key=lambda row: tuple(row[:2])))
 

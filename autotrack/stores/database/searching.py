@@ -20,6 +20,7 @@ from autotrack.stores.base import ACTIVE_RUNS, ALL_RUNS, View
 from autotrack.stores.database import tables
 from autotrack.stores.database.codes import TEXT
 from autotrack.stores.database.conditions import KEYED, NEWEST_FIRST, RUNS, Conditions
+from autotrack.stores.database.names import among
 from autotrack.stores.database.rows import Reader
 from autotrack.stores.expressions import And, Expression, Field, Order
 from autotrack.stores.matching import matches
@@ -112,13 +113,19 @@ class _Search:
             self._connection.execute(_PLAN)
         few = self._few_runs(limit)
         if few is not None:
-            return self._fetch(self._all(by_age=False).where(RUNS.id.in_(few)).limit(limit))
+            return self._fetch(self._all(by_age=False).where(self._named(few)).limit(limit))
         found: list[int] = []
         for query in self._walks():
             found += self._fetch(query.limit(limit - len(found)))
             if len(found) >= limit:
                 break
         return found
+
+    def _named(self, few: Any) -> Any:
+        if self._connection.dialect.name == "postgresql":
+            # A planner that has not counted a table yet may think otherwise of a query inside this one.
+            return among(self._connection, RUNS.id, self._fetch(few))
+        return RUNS.id.in_(few)
 
     def _fetch(self, query: Any) -> list[int]:
         return [int(number) for number in self._connection.execute(query).scalars()]
