@@ -10,8 +10,8 @@ import pytest
 from autotrack.stores import open_store
 from autotrack.stores.local import LocalStore
 from autotrack.stores.memory import MemoryStore
+from autotrack.stores.registry import RegistryStore
 from autotrack.testing import RegistryContract
-from autotrack.testing.registry import RegistryStore
 
 
 class TestMemoryStore(RegistryContract):
