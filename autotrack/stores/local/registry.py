@@ -138,7 +138,8 @@ class Registry:
             if self._seen is None or self._seen != _mark(os.stat(self.path)):
                 self._read_on()
         except FileNotFoundError:
-            self._forget()
+            if self._reading.offset:
+                self._forget()
         except OSError as error:
             raise StoreError(f"{self.path} cannot be read: {error.strerror or error}") from error
         return self._reading.state
@@ -157,8 +158,6 @@ class Registry:
             When they could not be kept; then none of them is. Also when the file is damaged.
         """
         try:
-            if not self.path.exists():
-                next(iter(plan(RegistryState())), None)  # what is refused makes no file
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._held() as fd:
                 state = self.read()
@@ -222,9 +221,7 @@ class Registry:
             self._forget()
 
     def _forget(self) -> None:
-        if self._seen is not None or self._reading.offset or self._reading.problems:
-            self._reading = Reading(self.path)
-        self._seen = None
+        self._reading, self._seen = Reading(self.path), None
 
     def _read_on(self) -> None:
         with self.path.open("rb") as file:

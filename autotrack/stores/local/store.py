@@ -248,7 +248,7 @@ class LocalStore(Registering):
     def _change_registry(self, plan: Callable[[RegistryState], Change], then: Callable[[RegistryState], T]) -> T:
         self._leave_the_parent_its_own()
         with self._lock:
-            self._up_to_date_registry()
+            plan(self._up_to_date_registry())  # what is refused writes nothing
             return then(self._registry.change(lambda state: [plan(state)]))
 
     def _up_to_date_registry(self) -> RegistryState:
