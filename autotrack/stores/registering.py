@@ -76,7 +76,7 @@ class RegistryState:
     def model(self, name: str) -> RegisteredModel:
         """See `ModelRegistry.registered_model`."""
         kept = self._find(name)
-        latest = max(kept.versions, default=None)
+        latest = next(reversed(kept.versions), None)  # numbers only grow
         aliases = dict(sorted(kept.aliases.items()))
         return RegisteredModel(name, latest, kept.created, kept.description, dict(sorted(kept.tags.items())), aliases)
 
@@ -86,7 +86,7 @@ class RegistryState:
         aliases: dict[int, list[str]] = {}
         for alias, version in sorted(kept.aliases.items()):
             aliases.setdefault(version, []).append(alias)
-        found = [kept.versions[number] for number in sorted(kept.versions)]
+        found = list(kept.versions.values())
         return [replace(one, aliases=tuple(aliases[one.version])) if one.version in aliases else one for one in found]
 
     def version(self, name: str, number: int) -> ModelVersion:

@@ -12,10 +12,11 @@ from autotrack.stores.local.index import Index
 from autotrack.stores.local.sql import decode, encode
 from autotrack.stores.registering import Logged
 
+# CROSS, so that SQLite begins with the few that wait, and not with all runs in the order of their start.
 _WAITING: Final = """
 SELECT registered_model_name, run_id, path, digest, coalesce(end_time, start_time)
-FROM unregistered JOIN models USING (run, path) JOIN runs ON runs.id = unregistered.run
-JOIN journals ON journals.id = models.journal
+FROM unregistered CROSS JOIN models USING (run, path) CROSS JOIN runs ON runs.id = unregistered.run
+CROSS JOIN journals ON journals.id = models.journal
 WHERE registered_model_name IS NOT NULL AND start_time IS NOT NULL
 ORDER BY start_time, start_journal, start_number, run_id, journals.journal_id, models.number
 """
