@@ -12,7 +12,14 @@ import click
 
 from autotrack.cli.lazy import LazyGroup
 
-COMMANDS: Final[dict[str, str]] = {}
+COMMANDS: Final[dict[str, str]] = {
+    "register": "autotrack.cli.registry:register",
+    "list": "autotrack.cli.registry:list_",
+    "show": "autotrack.cli.registry:show",
+    "alias": "autotrack.cli.registry:alias",
+    "delete": "autotrack.cli.registry:delete",
+    "diff": "autotrack.cli.model_diff:diff",
+}
 """Name → ``module:command``, in the order in which ``autotrack models --help`` lists them."""
 
 
