@@ -8,6 +8,7 @@ from typing import Final
 
 from autotrack.errors import StoreError
 from autotrack.stores.base import Finding
+from autotrack.stores.local.folding import fold
 from autotrack.stores.local.index import Index
 from autotrack.stores.local.registry import REGISTRY, Registry
 from autotrack.stores.local.sql import decode
@@ -48,13 +49,14 @@ def check_registry(folder: Path, fresh: Index, quarantine: Path, *, repair: bool
         place = quarantine.relative_to(folder).as_posix()
         done = f"written anew without what cannot be read; the file as it was is kept in {place}/"
     found = [Finding(REGISTRY, problem.removeprefix(f"{REGISTRY}: "), done) for problem in problems]
-    return found + _versions(state, fresh)
+    return found + _versions(state, folder, fresh)
 
 
-def _versions(state: RegistryState, fresh: Index) -> list[Finding]:
+def _versions(state: RegistryState, folder: Path, fresh: Index) -> list[Finding]:
     models = state.models()
     if not models:
         return []
+    fold(folder, fresh)  # a run may be younger than the look at the journals, and no version is older than its run
     runs = {decode(row[0]) for row in fresh.connection.execute("SELECT run_id FROM runs")}
     digests = {(decode(run), decode(path)): decode(digest) for run, path, digest in fresh.connection.execute(_MODELS)}
     found = []
