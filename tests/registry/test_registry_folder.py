@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import random
 import shutil
@@ -315,6 +316,25 @@ def test_a_changed_byte_is_named_refuses_writes_and_is_mended(folder: Path) -> N
     assert LocalStore(folder).problems() == []
 
 
+def test_a_damaged_registry_goes_on_answering_and_says_what_it_leaves_out(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = many_changes(folder)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"k":"v"', b'"k":"w"', 1))
+    later = logged(folder, "later")
+    store = LocalStore(folder)
+    with caplog.at_level(logging.WARNING, "autotrack"):
+        for _ in range(2):
+            assert store.registered_model("m").aliases == {"champion": 2}
+            assert [model.name for model in store.registered_models()] == ["m", "n"]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "registry.jsonl" in said
+    assert "fsck --repair" in said
+    wrong(folder, repair=True)
+    assert [version.run_id for version in store.model_versions("later")] == [later]
+
+
 def test_a_lost_version_s_number_is_not_given_again(folder: Path) -> None:
     path = many_changes(folder)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -368,6 +388,7 @@ def test_a_newer_registry_is_left_alone(folder: Path) -> None:
         with pytest.raises(StoreError, match="newer autotrack"):
             ask()
     assert [run.run_id for run in store.search_runs()] == [run_id]
+    assert any("newer autotrack" in problem for problem in store.problems())
     assert any("newer autotrack" in finding.message for finding in LocalStore(folder).check(repair=True))
     assert path.read_bytes() == content
 

@@ -189,7 +189,10 @@ class LocalStore(Registering):
         query = "SELECT message FROM problems JOIN files ON files.id = problems.file ORDER BY files.name, problems.id"
         found = self._with_index(lambda index: [str(message) for (message,) in index.connection.execute(query)])
         with self._lock:
-            return found + self._registry.problems()
+            try:
+                return found + self._registry.problems()
+            except StoreError as error:
+                return [*found, str(error)]
 
     def garbage(self, older_than: float = 0.0) -> list[Garbage]:
         """See `Maintained.garbage`. Files of no run have to be a day old."""
@@ -254,7 +257,13 @@ class LocalStore(Registering):
     def _up_to_date_registry(self) -> RegistryState:
         """The registry, with a version of every logged model that is to be one."""
         found = self._with_index(waiting.logged)
-        if not found or self._registry.problems():
+        if not found:
+            return self._registry.read()
+        if problems := self._registry.problems():
+            if self._registry.path not in _said:
+                _said.add(self._registry.path)
+                message = "%s; models that were logged since are no versions until autotrack fsck --repair mends it"
+                logging.getLogger("autotrack").warning(message, problems[0])
             return self._registry.read()
         named = [model for model in found if is_name(model.name)]
         try:
