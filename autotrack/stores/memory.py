@@ -7,9 +7,9 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from autotrack.entities import Artifact, Experiment, Metric, Run
 from autotrack.errors import RunNotFound, StoreError
@@ -17,9 +17,13 @@ from autotrack.events import Entry
 from autotrack.stores import scanning
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.base import ACTIVE_RUNS, View, in_view
-from autotrack.stores.state import RunState, State
+from autotrack.stores.registering import Change, Logged, Registering, RegistryState
+from autotrack.stores.registry import is_name
+from autotrack.stores.state import RunState, State, clamp
 
 SCHEME: Final = "memory:"
+
+T = TypeVar("T")
 
 
 class _Shared(State):
@@ -28,8 +32,23 @@ class _Shared(State):
     def __init__(self) -> None:
         super().__init__()
         self.lock = threading.RLock()
+        self.registry = RegistryState()
         self.folder: Path | None = None
         self.process = os.getpid()
+
+    def take_in_logged_models(self) -> None:
+        """Make versions of the models that runs logged under a registered name, and that are none yet."""
+        for state in reversed(self.newest_first()):
+            if state.started is None:
+                continue
+            ended = state.ended[1].end_time if state.ended is not None else state.started[1].start_time
+            for model in state.models.in_order():
+                name = model.registered_model_name
+                if name is None or not is_name(name):
+                    continue
+                logged = Logged(name, state.run_id, model.path, model.digest, clamp(ended))
+                if not self.registry.is_known(logged):
+                    self.registry.fold(self.registry.take_in(logged))
 
     def remove_folder(self) -> None:
         # A forked child that exits must not take its parent's files away.
@@ -47,7 +66,7 @@ def open_uri(uri: str) -> MemoryStore:
     return MemoryStore(uri[len(SCHEME) :])
 
 
-class MemoryStore:
+class MemoryStore(Registering):
     """Runs in this process's memory; every store opened under one name shares them.
 
     Parameters
@@ -141,6 +160,17 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing to let go of: the runs stay for the next opener. See `forget`."""
+
+    def _ask_registry(self, question: Callable[[RegistryState], T]) -> T:
+        with self._state.lock:
+            self._state.take_in_logged_models()
+            return question(self._state.registry)
+
+    def _change_registry(self, plan: Callable[[RegistryState], Change], then: Callable[[RegistryState], T]) -> T:
+        with self._state.lock:
+            self._state.take_in_logged_models()
+            self._state.registry.fold(plan(self._state.registry))
+            return then(self._state.registry)
 
     def _root(self) -> Path:
         with self._state.lock:

@@ -22,9 +22,14 @@ def checked_name(name: str) -> str:
     ModelError
         For another.
     """
-    if not isinstance(name, str) or not name.strip() or "/" in name or ":" in name:
+    if not isinstance(name, str) or not is_name(name):
         raise ModelError(f"{name!r} cannot be the name of a registered model: it is a text without '/' and ':'")
     return name
+
+
+def is_name(name: str) -> bool:
+    """Whether a registered model can have this name. A model logged under another is no version of any."""
+    return bool(name.strip()) and "/" not in name and ":" not in name
 
 
 def checked_alias(alias: str) -> str:
@@ -72,11 +77,12 @@ class ModelRegistry(Protocol):
 
     Numbers
         The versions of a name are 1, 2, 3 …, whoever makes them at the same time from wherever; a number whose version
-        was deleted is not given again.
+        was deleted is not given again, nor is one of a deleted registered model whose name comes back.
     Logged models
         A model that a run logged with a ``registered_model_name`` is a version of it, made once per run and path when
         the event is applied, or at the latest when somebody asks; those found together count by their runs' start.
-        Once deleted it does not come back.
+        Once deleted it does not come back. It is one though its run be deleted, and only once the run's start is
+        recorded; one whose name no registered model can have is none.
     Immutability
         No call changes the run, path or digest of a version.
     """
