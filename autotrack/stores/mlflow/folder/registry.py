@@ -7,23 +7,21 @@ it here: MLflow would number a new one of that name from 1 again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from autotrack.entities import ModelVersion, RegisteredModel
 from autotrack.errors import ModelError, ModelNotFound
-from autotrack.stores.mlflow.folder import files
 from autotrack.stores.mlflow.folder.known import Known
 from autotrack.stores.mlflow.folder.layout import ARTIFACTS, Layout, uri_of
+from autotrack.stores.mlflow.folder.registering import Logged
 from autotrack.stores.mlflow.folder.registry_files import (
     DELETED_STAGE,
     Entry,
     RegistryFiles,
     check_texts,
     checked_folder_name,
-    is_folder_name,
 )
 from autotrack.stores.mlflow.versions import (
     DELETED_TAG,
@@ -39,9 +37,6 @@ from autotrack.stores.mlflow.versions import (
 )
 from autotrack.stores.registry import aliased, checked_alias
 
-REGISTERED: Final = "autotrack-registered.json"
-"""File of a run: the names and paths of its models of which versions were made, deleted since or not."""
-
 T = TypeVar("T")
 
 
@@ -53,7 +48,7 @@ class FolderRegistry:
     def __init__(self, folder: Path) -> None:
         self.folder: Final = folder
         self._registry = RegistryFiles(self.folder)
-        self._registered: set[tuple[str, str, str]] = set()
+        self._logged = Logged()
 
     @property
     def uri(self) -> str:
@@ -70,6 +65,10 @@ class FolderRegistry:
         raise NotImplementedError
 
     def _all(self) -> Iterable[Known]:
+        raise NotImplementedError
+
+    def _anchor(self) -> None:
+        """Have MLflow's absolute URIs right where the folder was moved: it finds our models by them."""
         raise NotImplementedError
 
     def create_model_version(
@@ -89,6 +88,7 @@ class FolderRegistry:
 
         def create() -> ModelVersion:
             known = self._find(run_id)
+            self._anchor()
             self._register(self._all())
             with self._registry.locked():
                 number = self._make(name, known, Source(run_id, path, digest), description, own)
@@ -219,6 +219,7 @@ class FolderRegistry:
             self._register(self._all())
             if not self._registry.folder.is_dir():
                 return change()
+            self._anchor()
             with self._registry.locked():
                 return change()
 
@@ -240,7 +241,7 @@ class FolderRegistry:
 
         In a folder that cannot be written there are those that there are.
         """
-        missing = [known for known in runs if any(self._unregistered(known))]
+        missing = [known for known in runs if any(self._logged.missing(known))]
         if not missing:
             return
         try:
@@ -251,22 +252,8 @@ class FolderRegistry:
         except OSError as error:
             self._registry.problems.append(f"versions of logged models cannot be made: {error}")
 
-    def _unregistered(self, known: Known) -> Iterable[tuple[str, str, str]]:
-        """Name, path and digest of the models of a run of which no version was made, as far as we know."""
-        state = known.state
-        if state is None or state.started is None:
-            return
-        for model in state.models.in_order():
-            name = model.registered_model_name
-            if name is not None and is_folder_name(name):
-                if (known.run_id, name, model.path) not in self._registered:
-                    for other, path in _done(known.path):
-                        self._registered.add((known.run_id, other, path))
-                if (known.run_id, name, model.path) not in self._registered:
-                    yield name, model.path, model.digest
-
     def _register_run(self, known: Known, sources: dict[str, set[tuple[str, str]]]) -> None:
-        for name, path, digest in list(self._unregistered(known)):
+        for name, path, digest in list(self._logged.missing(known)):
             if name not in sources:
                 # Somebody may have been stopped before he wrote down that he had made the version.
                 entries = (self._registry.version(name, n, deleted=True) for n in self._registry.numbers(name))
@@ -278,9 +265,7 @@ class FolderRegistry:
                 except ModelError as error:
                     self._registry.problems.append(str(error))
                     continue
-            done = [*_done(known.path), [name, path]]
-            files.write(known.path / REGISTERED, json.dumps(done).encode(), known.path)
-            self._registered.add((known.run_id, name, path))
+            self._logged.add(known, name, path)
 
     def _make(self, name: str, known: Known, source: Source, description: str, tags: Mapping[str, str]) -> int:
         """Make a version; the caller holds the lock."""
@@ -357,12 +342,3 @@ class FolderRegistry:
         # An absolute URI tells where the folder stood when it was written.
         _, inside, rest = place.partition(f"/{path.name}/{ARTIFACTS}/")
         return Source(known.run_id, rest.strip("/") if inside else path_from(place, uri_of(path / ARTIFACTS)))
-
-
-def _done(run: Path) -> list[list[str]]:
-    """Names and paths of the models of a run of which versions were made."""
-    try:
-        found = json.loads((run / REGISTERED).read_bytes())
-        return [[str(name), str(path)] for name, path in found]
-    except (OSError, ValueError, TypeError, RecursionError):
-        return []

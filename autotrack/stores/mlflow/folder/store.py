@@ -169,9 +169,7 @@ class MlrunsStore(FolderRegistry):
         run_ids = sorted(by_run)
         for start in range(0, len(run_ids), _AT_ONCE):
             self._append({run_id: by_run[run_id] for run_id in run_ids[start : start + _AT_ONCE]})
-        if not self._is_anchored:
-            anchor(self._layout, lambda path: self._project(self._at(path), again=True))
-            self._is_anchored = True
+        self._anchor()
         for run_id in run_ids:
             path = self._layout.find(run_id)
             if path is not None:
@@ -181,6 +179,11 @@ class MlrunsStore(FolderRegistry):
         for known in list(self._known.values()):
             if known.state is not None and known.state.process_id in changed and known.run_id not in by_run:
                 self._project(known)
+
+    def _anchor(self) -> None:
+        if not self._is_anchored:
+            anchor(self._layout, lambda path: self._project(self._at(path), again=True))
+            self._is_anchored = True
 
     def _append(self, by_run: Mapping[str, Sequence[Entry]]) -> None:
         """Append to the records of these runs, to all or to none."""
