@@ -195,6 +195,21 @@ def anchored(uri: str, folder: Path | None = None) -> str:
     return path if os.path.isabs(path) else os.path.normpath(os.path.join(folder or working_folder(), path))
 
 
+def registered_name(value: Any, where: str = "registered_model_name") -> str:
+    """The name for a registered model.
+
+    Raises
+    ------
+    SettingsError
+        For one that no registered model can have.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise SettingsError(f"{where}={value!r}: a registered model needs a name")
+    if "/" in value or ":" in value:
+        raise SettingsError(f"{where}={value!r}: the name of a registered model has no '/' and no ':'")
+    return value
+
+
 def _check_name(key: str, where: str) -> None:
     if key in OPTIONS:
         return
@@ -226,9 +241,7 @@ def _convert(name: str, value: Any, where: str) -> Any:
         case "progress":
             return None if _is_none(value) else _switch(value, where)
         case "registered_model_name":
-            if value is not None and (not isinstance(value, str) or not value.strip()):
-                raise SettingsError(f"{where}={value!r}: a registered model needs a name")
-            return value
+            return None if value is None else registered_name(value, where)
         case "serialization_format":
             if value not in SERIALIZATION_FORMATS:
                 raise SettingsError(f"{where}={value!r}: expected one of {', '.join(SERIALIZATION_FORMATS)}")

@@ -17,7 +17,8 @@ from autotrack.capture import guard, scope
 from autotrack.capture.recorder import RunRecorder, number, text
 from autotrack.capture.sinks import now
 from autotrack.entities import FINISHED, RUN_STATUSES, SKIPPED
-from autotrack.errors import AutotrackError, RunStateError, SettingsError
+from autotrack.errors import AutotrackError, RunStateError
+from autotrack.settings import registered_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,12 +156,13 @@ class ActiveRun:
         artifact_path : where among the artifacts.
         X : data as the model takes it, of which a signature is made.
         serialization_format : ``"cloudpickle"``, ``"pickle"`` or ``"skops"``; ``None`` for the one in the settings.
-        registered_model_name : a name to find it by later, as ``models:/NAME/latest``; ``None`` for none.
+        registered_model_name : it becomes the next version of the registered model of this name, and is loaded as
+            ``models:/NAME/latest``; ``None`` for none.
 
         Raises
         ------
         SettingsError
-            For another format, or an empty name.
+            For another format, or a name that no registered model can have.
         ModelError
             When it cannot be serialised, or a model stands there already.
         """
@@ -168,8 +170,8 @@ class ActiveRun:
 
         signature = infer_signature(X, None)[0] if X is not None else None
         path = _clean(artifact_path)
-        if registered_model_name is not None and not str(registered_model_name).strip():
-            raise SettingsError(f"registered_model_name={registered_model_name!r}: a registered model needs a name")
+        if registered_model_name is not None:
+            registered_model_name = registered_name(registered_model_name)
         run = self._recorder
         form = run.session.settings.serialization_format if serialization_format is None else serialization_format
 

@@ -54,18 +54,24 @@ def compare(runs: tuple[str, ...], everything: bool, format_: str, store: str | 
         raise click.UsageError(f"one run is compared with another; to look at one: autotrack show {runs[0]}")
     with reading(store) as opened:
         views = [get_run(reference, store=opened) for reference in runs]
-    rows = _rows(views, everything)
+    rows = rows_of(views, everything)
     match format_:
         case "json":
-            output.print_json(_document(views, rows))
+            output.print_json(document(views, rows, [view.run_id for view in views]))
         case "csv":
             header = ["kind", "key", *(view.run_id for view in views)]
-            output.print_csv(header, [[row.kind, row.key, *(_json(value) for value in row.values)] for row in rows])
+            output.print_csv(header, [[row.kind, row.key, *values_of(row)] for row in rows])
         case _:
             _print(views, rows, everything)
 
 
-def _rows(views: Sequence[RunView], everything: bool) -> list[Row]:
+def rows_of(views: Sequence[RunView], everything: bool, *, facts: bool = True) -> list[Row]:
+    """The params and metrics that runs differ in; ``everything`` for those that are equal, and tags, too.
+
+    Parameters
+    ----------
+    facts : with everything, also the environment.
+    """
     from autotrack.query.view import by_interest
 
     rows = [Row("params", key, _values(views, "params", key)) for key in _keys(views, "params")]
@@ -74,9 +80,9 @@ def _rows(views: Sequence[RunView], everything: bool) -> list[Row]:
         rows.append(Row("metrics", key, values, _best(key, values)))
     if everything:
         rows += [Row("tags", key, _values(views, "tags", key)) for key in sorted(_keys(views, "tags"))]
-        facts = [_flat(view.environment) for view in views]
-        for key in dict.fromkeys(key for mapping in facts for key in mapping):
-            rows.append(Row("environment", key, tuple(mapping.get(key) for mapping in facts)))
+        told = [_flat(view.environment) for view in views] if facts else []
+        for key in dict.fromkeys(key for mapping in told for key in mapping):
+            rows.append(Row("environment", key, tuple(mapping.get(key) for mapping in told)))
         return rows
     return [row for row in rows if len({repr(value) for value in row.values}) > 1]
 
@@ -114,14 +120,19 @@ def _json(value: Any) -> Any:
     return number_to_json(value) if isinstance(value, float) else value
 
 
-def _document(views: Sequence[RunView], rows: Sequence[Row]) -> dict[str, Any]:
-    document: dict[str, Any] = {
+def values_of(row: Row) -> list[Any]:
+    """A row's values as JSON carries them."""
+    return [_json(value) for value in row.values]
+
+
+def document(views: Sequence[RunView], rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
+    """The rows as JSON: by kind, key, and the name of each column."""
+    found: dict[str, Any] = {
         "runs": [{"run_id": view.run_id, "run_name": view.name, "status": view.status} for view in views]
     }
     for row in rows:
-        values = {view.run_id: _json(value) for view, value in zip(views, row.values, strict=True)}
-        document.setdefault(row.kind, {})[row.key] = values
-    return document
+        found.setdefault(row.kind, {})[row.key] = dict(zip(names, values_of(row), strict=True))
+    return found
 
 
 def _print(views: Sequence[RunView], rows: Sequence[Row], everything: bool) -> None:
@@ -131,15 +142,36 @@ def _print(views: Sequence[RunView], rows: Sequence[Row], everything: bool) -> N
     if not rows:
         console.print(f"These {plural(len(views), 'run')} have the same params and metrics. Everything: --all")
         return
-    for index, block in enumerate(_blocks(views, rows, console.width)):
-        if index:
-            console.print()
-        _block(console, views, rows, block)
-    if any(row.best for row in rows):
-        console.print()
-        console.print(output.styled("* the best, where the metric's name tells which way is better", "dim"))
+    print_rows(views, rows)
     if not everything:
         console.print(output.styled("equal values, tags and the environment: --all", "dim"))
+
+
+def print_rows(views: Sequence[RunView], rows: Sequence[Row], names: Sequence[str] = ()) -> None:
+    """The rows as a table, or as several below one another where the columns are too many.
+
+    Parameters
+    ----------
+    names : of the columns; the runs' ids and names when left out.
+    """
+    from autotrack.query.text import plain
+
+    console = output.console()
+    if not rows:
+        console.print("They have everything that was compared in common. All of it: --all")
+        return
+    marks = any(row.best for row in rows)
+    headings = [_heading(view, marks) for view in views]
+    if names:
+        gap = "  " if marks else ""
+        headings = [f"{plain(name)}{gap}\n{heading}" for name, heading in zip(names, headings, strict=True)]
+    for index, block in enumerate(_blocks(headings, rows, console.width)):
+        if index:
+            console.print()
+        _block(console, headings, rows, block)
+    if marks:
+        console.print()
+        console.print(output.styled("* the best, where the metric's name tells which way is better", "dim"))
 
 
 def _cell(row: Row, index: int, marks: bool) -> str:
@@ -162,7 +194,7 @@ def _heading(view: RunView, marks: bool) -> str:
     return "\n".join(line + "  " if marks else line for line in lines)
 
 
-def _blocks(views: Sequence[RunView], rows: Sequence[Row], width: int) -> list[list[int]]:
+def _blocks(headings: Sequence[str], rows: Sequence[Row], width: int) -> list[list[int]]:
     """The runs, in groups that are narrow enough to stand side by side."""
     from rich.cells import cell_len
 
@@ -170,8 +202,8 @@ def _blocks(views: Sequence[RunView], rows: Sequence[Row], width: int) -> list[l
     left = min(_KEY_WIDTH, max(cell_len(row.key) for row in rows)) + 2 + _GAP
     blocks: list[list[int]] = []
     used = width + 1
-    for index, view in enumerate(views):
-        texts = [*_heading(view, marks).split("\n"), *(_cell(row, index, marks) for row in rows)]
+    for index, heading in enumerate(headings):
+        texts = [*heading.split("\n"), *(_cell(row, index, marks) for row in rows)]
         wide = max(cell_len(line) for line in texts) + _GAP
         if not blocks or used + wide - _GAP > width:
             blocks.append([])
@@ -181,7 +213,7 @@ def _blocks(views: Sequence[RunView], rows: Sequence[Row], width: int) -> list[l
     return blocks
 
 
-def _block(console: Any, views: Sequence[RunView], rows: Sequence[Row], block: Sequence[int]) -> None:
+def _block(console: Any, headings: Sequence[str], rows: Sequence[Row], block: Sequence[int]) -> None:
     from rich.table import Table
 
     from autotrack.query.text import plain, shortened
@@ -190,7 +222,7 @@ def _block(console: Any, views: Sequence[RunView], rows: Sequence[Row], block: S
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("", overflow="fold", max_width=_KEY_WIDTH + 2)
     for index in block:
-        table.add_column(output.styled_lines(_heading(views[index], marks)), justify="right", overflow="fold")
+        table.add_column(output.styled_lines(headings[index]), justify="right", overflow="fold")
     kind = ""
     for row in rows:
         if row.kind != kind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from autotrack.query.view import RunView
 
 _FORM = (
     "'runs:/<run id>/model' (an id, its beginning, a name or 'latest'), 'models:/<name>/<version or latest>', "
-    "or a model's folder"
+    "'models:/<name>@<alias>', or a model's folder"
 )
 
 
@@ -28,10 +29,9 @@ def load_model(
 
     Parameters
     ----------
-    uri : ``"runs:/<run>/model"``, where ``<run>`` is whatever `get_run` takes; ``"models:/<name>/3"`` or
-        ``"models:/<name>/latest"`` for a model recorded with that ``registered_model_name``; or the path of a model's
-        folder. Versions are counted from 1 in the order in which their runs started, over all runs of the store; the
-        latest is that of the newest run that FINISHED. A registry with aliases comes later.
+    uri : ``"runs:/<run>/model"``, where ``<run>`` is whatever `get_run` takes; ``"models:/<name>/3"``,
+        ``"models:/<name>@champion"`` or ``"models:/<name>/latest"`` (the greatest number) for a version of a registered
+        model; or the path of a model's folder.
     store : where to look; the store in force when left out.
     trusted_types : dotted names of types, or the types, that a model in the skops format may be built of, beside those
         that skops trusts and the plain parts of scikit-learn. With it, even empty, a pickle is refused.
@@ -57,8 +57,8 @@ def load_model(
     if uri.strip().startswith("models:"):
         from autotrack.query.registered import find_registered
 
-        run, model = find_registered(uri.strip(), store)
-        return load_from_run(run, model.path, trusted_types)
+        found = find_registered(uri.strip(), store)
+        return load_from_run(found.run, found.path, trusted_types, digest=found.digest)
     if colon and len(scheme) > 1 and "/" not in scheme:
         raise ModelError(f"{text.plain(uri)!r}: cannot load from {text.plain(scheme)!r}; expected {_FORM}")
     if uri.startswith("runs:"):
@@ -66,8 +66,14 @@ def load_model(
     return _load_folder(Path(uri).expanduser(), trusted_types)
 
 
-def load_from_run(run: RunView, path: str = "model", trusted_types: Iterable[str | type] | None = None) -> Any:
+def load_from_run(
+    run: RunView, path: str = "model", trusted_types: Iterable[str | type] | None = None, *, digest: str = ""
+) -> Any:
     """The run's model at ``path``.
+
+    Parameters
+    ----------
+    digest : what its folder has to have, where more is known of it than what the run logged last.
 
     Raises
     ------
@@ -80,7 +86,7 @@ def load_from_run(run: RunView, path: str = "model", trusted_types: Iterable[str
         raise ModelError(_no_model(run, wanted, list(known)))
     try:
         folder = run.artifact_path(wanted)
-        _verify(run, known[wanted], folder)
+        _verify(run, known[wanted], folder, digest)
     except ArtifactNotFound as error:
         raise ModelError(
             f"run {run.run_id} ({text.plain(run.name)}) recorded a model at {wanted!r}, but its files are gone: {error}"
@@ -90,8 +96,14 @@ def load_from_run(run: RunView, path: str = "model", trusted_types: Iterable[str
     return _load(folder, trusted_types)
 
 
-def _verify(run: RunView, model: LoggedModel, folder: Path) -> None:
-    """Compare a model's folder with the digest that was logged of it, where there is one, before it is unpickled."""
+def _verify(run: RunView, model: LoggedModel, folder: Path, digest: str = "") -> None:
+    """Compare a model's folder with its digest, where there is one, before it is unpickled.
+
+    That is the digest that it has to have, or else the one that was logged of it.
+    """
+    is_fixed = digests.is_digest(digest)
+    if is_fixed:
+        model = replace(model, digest=digest)
     if not digests.is_digest(model.digest):
         return
     try:
@@ -100,8 +112,9 @@ def _verify(run: RunView, model: LoggedModel, folder: Path) -> None:
         raise ModelError(f"the model {model.path!r} of run {run.run_id} cannot be read: {error}") from error
     if found == model.digest:
         return
-    # A run that goes on may have replaced its model since it was looked up.
-    now = next((other.digest for other in run.refreshed().models if other.path == model.path), model.digest)
+    now = model.digest
+    if not is_fixed:  # a run that goes on may have replaced its model since it was looked up
+        now = next((other.digest for other in run.refreshed().models if other.path == model.path), now)
     if now == model.digest or now not in ("", found):
         raise ModelError(
             f"{digests.mismatch(run.run_id, model.path, now or model.digest, found)}. It was not loaded; if you know "

@@ -44,9 +44,14 @@ class Logged(NamedTuple):
 
 @dataclass
 class _Model:
-    """A name that was registered once. ``last`` is the greatest number given; ``is_there`` is false once deleted."""
+    """A name that was registered once.
+
+    ``last`` is the greatest number given, and ``lost`` how many may have been given since; ``is_there`` is false once
+    it is deleted.
+    """
 
     last: int = 0
+    lost: int = 0
     is_there: bool = False
     created: int | None = None
     description: str = ""
@@ -71,7 +76,7 @@ class RegistryState:
     def model(self, name: str) -> RegisteredModel:
         """See `ModelRegistry.registered_model`."""
         kept = self._find(name)
-        latest = max(kept.versions, default=None)
+        latest = next(reversed(kept.versions), None)  # numbers only grow
         aliases = dict(sorted(kept.aliases.items()))
         return RegisteredModel(name, latest, kept.created, kept.description, dict(sorted(kept.tags.items())), aliases)
 
@@ -81,7 +86,7 @@ class RegistryState:
         aliases: dict[int, list[str]] = {}
         for alias, version in sorted(kept.aliases.items()):
             aliases.setdefault(version, []).append(alias)
-        found = [kept.versions[number] for number in sorted(kept.versions)]
+        found = list(kept.versions.values())
         return [replace(one, aliases=tuple(aliases[one.version])) if one.version in aliases else one for one in found]
 
     def version(self, name: str, number: int) -> ModelVersion:
@@ -184,7 +189,7 @@ class RegistryState:
         if kind == LOST:
             count = _whole(change["count"])
             for kept in self._models.values():
-                kept.last += count
+                kept.lost += count
             return
         name = _text(change["name"])
         if kind == VERSION:
@@ -197,7 +202,7 @@ class RegistryState:
             kept.description, kept.tags = _described(kept.description, kept.tags, change)
             return
         if kind == MODEL_DELETED:
-            self._models[name] = _Model(kept.last)
+            self._models[name] = _Model(kept.last, kept.lost)
             return
         number = None if change["version"] is None else _whole(change["version"])
         if number is not None and number not in kept.versions:
@@ -235,14 +240,14 @@ class RegistryState:
         kept = self._models.setdefault(name, _Model())
         if not kept.is_there:
             kept.is_there, kept.created = True, made.created_time
-        kept.last = number
+        kept.last, kept.lost = number, 0
         kept.versions[number] = made
         if change.get("logged"):
             self._logged.add((name, made.run_id, made.path))
 
     def _new(self, name: str, run_id: str, path: str, digest: str, created: int | None) -> Change:
         kept = self._models.get(name)
-        number = 1 + (kept.last if kept is not None else 0)
+        number = 1 if kept is None else kept.last + kept.lost + 1
         change = {"change": VERSION, "name": name, "version": number, "run_id": run_id, "path": path, "digest": digest}
         return change | {"created": created}
 

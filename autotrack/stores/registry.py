@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, cast, runtime_checkable
 
 from autotrack.entities import ModelVersion, RegisteredModel
 from autotrack.errors import ModelError
+from autotrack.stores.base import Store
 
 _ALIAS: Final = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 _VERSION_LIKE: Final = re.compile(r"[vV]?[0-9]+")
@@ -211,3 +212,12 @@ class ModelRegistry(Protocol):
             When an alias points to one of its versions.
         """
         ...
+
+
+class RegistryStore(Store, ModelRegistry, Protocol):
+    """A store that keeps registered models too."""
+
+
+def registry_of(store: Store) -> RegistryStore | None:
+    """The store, where it keeps registered models."""
+    return cast(RegistryStore, store) if isinstance(cast(object, store), ModelRegistry) else None

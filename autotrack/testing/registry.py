@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from autotrack.entities import FINISHED, LoggedModel, ModelVersion
 from autotrack.errors import ModelError, ModelNotFound
 from autotrack.events import LifecycleSet, ModelLogged, RunEnded
 from autotrack.journal import new_id
-from autotrack.stores.base import Store
-from autotrack.stores.registry import ModelRegistry
+from autotrack.stores.registry import ModelRegistry, RegistryStore
 from autotrack.testing.samples import Journal, raises, started
 
 DIGEST: Final = "sha256:" + "1" * 64
@@ -28,10 +27,6 @@ ODD_NAMES: Final = (
     "latest",
 )
 """Names that every registry takes."""
-
-
-class RegistryStore(Store, ModelRegistry, Protocol):
-    """A store that is a registry too."""
 
 
 class RegistryContract:

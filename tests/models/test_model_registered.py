@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from sklearn.model_selection import GridSearchCV
 import autotrack
 from autotrack.cli.app import app
 from autotrack.errors import ModelError, SettingsError
+from autotrack.events import ModelLogged
 from autotrack.stores import open_store
+from autotrack.testing.samples import Journal
 
 
 def fit(alpha: float) -> Ridge:
@@ -55,7 +58,7 @@ def test_a_version_is_loaded_by_its_number(version: str, alpha: float, named: Pa
     assert autotrack.load_model(f"models:/price/{version}", store=named).alpha == alpha
 
 
-def test_the_latest_is_of_a_run_that_finished(store: Path) -> None:
+def test_the_latest_is_the_greatest_version_however_its_run_ended(store: Path) -> None:
     autotrack.autolog(store=store)
 
     def record(alpha: float, *, fails: bool) -> None:
@@ -63,42 +66,62 @@ def test_the_latest_is_of_a_run_that_finished(store: Path) -> None:
             with autotrack.disabled():
                 model = fit(alpha)
             run.log_model(model, registered_model_name="m")
+            assert autotrack.load_model("models:/m/latest").alpha == alpha, "while its run goes on"
             if fails:
                 raise RuntimeError("after the model was recorded")
 
+    record(1.0, fails=False)
     with pytest.raises(RuntimeError):
-        record(1.0, fails=True)
-    with pytest.raises(ModelError, match=r"no run that finished has a model 'm'; load one of its version 1 by number"):
-        autotrack.load_model("models:/m/latest")
-    record(2.0, fails=False)
-    with pytest.raises(RuntimeError):
-        record(3.0, fails=True)
+        record(2.0, fails=True)
 
     assert autotrack.load_model("models:/m/latest").alpha == 2.0
-    assert autotrack.load_model("models:/m/3").alpha == 3.0
+    assert autotrack.load_model("models:/m/1").alpha == 1.0
 
 
-def test_names_with_blanks_quotes_and_slashes(store: Path) -> None:
-    for number, name in enumerate(["my model", "it's", "team/price", "prix \N{EURO SIGN}"], 1):
+def test_names_with_blanks_quotes_and_signs(store: Path) -> None:
+    for number, name in enumerate(["my model", "it's", "a@b", "prix \N{EURO SIGN}"], 1):
         autotrack.autolog(store=store, registered_model_name=name)
         fit(float(number))
+        autotrack.set_model_alias(name, "champion", 1)
         assert autotrack.load_model(f"models:/{name}/1").alpha == number
+        assert autotrack.load_model(f"models:/{name}@champion").alpha == number
+
+
+def test_a_name_with_a_slash_that_an_earlier_autotrack_took_is_counted(store: Path) -> None:
+    autotrack.autolog(store=store)
+    for alpha in (1.0, 2.0):
+        fit(alpha)
+    autotrack.flush()
+    model = autotrack.get_run("latest").models[0]
+    for run in reversed(open_store(str(store)).search_runs()):
+        told = ModelLogged(run.run_id, replace(model, registered_model_name="team/price", digest=""))
+        open_store(str(store)).apply(Journal("20990101T000000-" + run.run_id[:12]).entries(told))
+    assert autotrack.load_model("models:/team/price/1").alpha == 1.0
+    assert autotrack.load_model("models:/team/price/latest").alpha == 2.0
+    with pytest.raises(ModelError, match="keeps no aliases .*only counted there"):
+        autotrack.load_model("models:/team/price@champion")
+    with pytest.raises(ModelError, match="has no version 3 .*versions 1 to 2"):
+        autotrack.load_model("models:/team/price/3")
+    assert autotrack.list_registered_models() == []
 
 
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("models:/price/4", r"'price' has no version 4 .*it has versions 1 to 3"),
+        ("models:/price/4", r"'price' has no version 4 .*It has versions 1 to 3, and the aliases best → 2"),
         ("models:/price/0", r"has no version 0"),
-        ("models:/prize/1", r"no model 'prize' is registered .*there are price.*registered_model_name="),
-        ("models:/price@champion", r"there are no aliases yet; .*models:/churn/3"),
-        ("models:/price", r"names no version of a registered model"),
+        ("models:/prize/1", r"no model 'prize' is registered .*there are 'price'.*registered_model_name="),
+        ("models:/price@champion", r"has no alias 'champion' .*the aliases best → 2"),
+        ("models:/price", r"names no version .*models:/churn/3.*It has versions 1 to 3, and the aliases best → 2"),
+        ("models:/prize", r"names no version .*no model 'prize' is registered"),
         ("models:/", r"names no version of a registered model"),
-        ("models:/price/Production", r"'Production' is no version"),
-        ("models:/price/-1", r"'-1' is no version"),
+        ("models:/price/Production", r"no version in the stage 'Production' .*It has versions 1 to 3"),
+        ("models:/price/-1", r"'-1' is no version: a number, 'latest' or a stage"),
+        ("models:/price/best", r"'best' is no version.*'models:/price@best'"),
     ],
 )
 def test_what_cannot_be_loaded_is_said_with_what_there_is(uri: str, message: str, named: Path) -> None:
+    autotrack.set_model_alias("price", "best", 2)
     with pytest.raises(ModelError, match=message):
         autotrack.load_model(uri)
 
@@ -115,12 +138,14 @@ def test_the_children_of_a_search_do_not_register(store: Path) -> None:
     assert isinstance(autotrack.load_model("models:/best/latest"), GridSearchCV)
 
 
-@pytest.mark.parametrize("name", ["", "  "])
-def test_an_empty_name_is_refused(name: str, logged: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "message"), [("", "needs a name"), ("  ", "needs a name"), ("a/b", "no '/' and no ':'"), ("a:b", "no '/'")]
+)
+def test_a_name_that_cannot_be_is_refused(name: str, message: str, logged: Path) -> None:
     fit(1.0)
-    with pytest.raises(SettingsError, match="a registered model needs a name"):
+    with pytest.raises(SettingsError, match=message):
         autotrack.log_model(Ridge(), "other", registered_model_name=name)
-    with pytest.raises(SettingsError, match="a registered model needs a name"):
+    with pytest.raises(SettingsError, match=message):
         autotrack.autolog(registered_model_name=name)
 
 

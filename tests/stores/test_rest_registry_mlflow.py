@@ -18,8 +18,8 @@ from autotrack.events import ModelLogged
 from autotrack.models.folder import write_model
 from autotrack.stores.base import Store
 from autotrack.stores.mlflow.rest.store import MlflowServerStore
+from autotrack.stores.registry import RegistryStore
 from autotrack.testing import RegistryContract
-from autotrack.testing.registry import RegistryStore
 from autotrack.testing.samples import Journal, started
 
 ONE = "a" * 32

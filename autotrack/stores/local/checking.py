@@ -28,6 +28,8 @@ from autotrack.stores.local import compaction, rows, sweeping
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.index import Index
 from autotrack.stores.local.lines import DAMAGED, UNREADABLE, FileCheck, check_file
+from autotrack.stores.local.registry import REGISTRY
+from autotrack.stores.local.registry_check import check_registry
 from autotrack.stores.local.sql import decode, encode
 from autotrack.stores.local.tables import SCHEMA_VERSION
 
@@ -98,6 +100,8 @@ class Check:
                     if stored is not None:
                         stored.close()
                 findings += self._with_index_repaired(about_index + about_runs)
+                findings += check_registry(self.folder, fresh, self.quarantine, repair=self.repair)
+                self._report([finding for finding in findings if finding.subject == REGISTRY and finding.repaired])
                 findings += self._strays(fresh)
             finally:
                 fresh.close()
@@ -160,7 +164,8 @@ class Check:
         if findings:
             lines = [f"{finding.subject}: {finding.message}\n    {finding.repaired}\n" for finding in findings]
             text = "".join(lines).encode("utf-8", "backslashreplace")
-            (self.quarantine / "report.txt").write_bytes(text)
+            with (self.quarantine / "report.txt").open("ab") as report:
+                report.write(text)
 
     def _note_losses(self, checks: Sequence[FileCheck]) -> None:
         """A run that lost a line says so from now on."""
@@ -332,7 +337,7 @@ class Check:
     # Everything else
 
     def _strays(self, fresh: Index) -> Iterator[Finding]:
-        known = {JOURNALS, self.artifacts.name, ".gitignore", QUARANTINE}
+        known = {JOURNALS, self.artifacts.name, ".gitignore", QUARANTINE, REGISTRY}
         for name in sorted(os.listdir(self.folder)):
             is_index = name.startswith(self.stored.stem) and ".db" in name
             if name not in known and not is_index and not PARTIAL.search(name):

@@ -92,7 +92,7 @@ def _file_name(journal_id: str) -> str:
 @contextmanager
 def _opened(folder: Path, journal_id: str) -> Iterator[int]:
     path = folder / JOURNALS / _file_name(journal_id)
-    with _locked_in_place(path) as fd:
+    with locked_in_place(path) as fd:
         content = path.read_bytes()
         end = content.rfind(b"\n") + 1
         if end < len(content):
@@ -112,7 +112,7 @@ def _header(fd: int, journal_id: str) -> bytes:
 
 
 @contextmanager
-def _locked_in_place(path: Path) -> Iterator[int]:
+def locked_in_place(path: Path) -> Iterator[int]:
     """As `locked`, and the file still has its name: it may have been packed while we waited."""
     while True:
         with locked(path) as fd:

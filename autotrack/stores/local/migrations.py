@@ -14,6 +14,10 @@ from autotrack.stores.local.tables import SCHEMA_VERSION
 STEPS: Final[dict[int, tuple[str, ...]]] = {
     # 3 to 6: the meaning of lines, and how names are stored, changed.
     6: ("CREATE INDEX files_on_disk ON files (state) WHERE state <> 6",),
+    7: (
+        "CREATE TABLE unregistered (run INTEGER, path TEXT, PRIMARY KEY (run, path)) WITHOUT ROWID",
+        "INSERT INTO unregistered (run, path) SELECT run, path FROM models WHERE registered_model_name IS NOT NULL",
+    ),
 }
 """Version → what makes of it the next one."""
 

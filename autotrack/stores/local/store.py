@@ -27,13 +27,16 @@ from autotrack.hooks import before_read
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.base import ACTIVE_RUNS, Finding, Garbage, View
 from autotrack.stores.filters import parse_filter, parse_orders
-from autotrack.stores.local import compaction, rows, sweeping
+from autotrack.stores.local import compaction, rows, sweeping, waiting
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.incoming import locked, make_folder, write
 from autotrack.stores.local.index import Index, NewerIndexError
 from autotrack.stores.local.planning import search
+from autotrack.stores.local.registry import Registry
 from autotrack.stores.local.sql import VIEWS, Bound, encode
 from autotrack.stores.local.tables import SCHEMA_VERSION
+from autotrack.stores.registering import Change, Registering, RegistryState
+from autotrack.stores.registry import is_name
 
 ARTIFACTS: Final = "artifacts"
 INDEX: Final = "runs.db"
@@ -54,7 +57,7 @@ def open_uri(uri: str) -> LocalStore:
     return LocalStore(Path(uri))
 
 
-class LocalStore:
+class LocalStore(Registering):
     """The runs in a folder. Opening and reading one that does not exist shows no runs, and does not make it.
 
     Parameters
@@ -80,6 +83,7 @@ class LocalStore:
         self._in_memory = False
         self._tidy_again = 0.0
         self._leaves: int | None = None
+        self._registry = Registry(self.folder)
 
     @property
     def uri(self) -> str:
@@ -183,20 +187,26 @@ class LocalStore:
     def problems(self) -> list[str]:
         """See `Store.problems`."""
         query = "SELECT message FROM problems JOIN files ON files.id = problems.file ORDER BY files.name, problems.id"
-        return self._with_index(lambda index: [str(message) for (message,) in index.connection.execute(query)])
+        found = self._with_index(lambda index: [str(message) for (message,) in index.connection.execute(query)])
+        with self._lock:
+            return found + self._registry.problems()
 
     def garbage(self, older_than: float = 0.0) -> list[Garbage]:
         """See `Maintained.garbage`. Files of no run have to be a day old."""
+        artifacts = self.folder / ARTIFACTS
         with self._named_errors():
+            named = self._named_runs()
             return self._with_index(
-                lambda index: sweeping.find(self.folder, self.folder / ARTIFACTS, index, older_than), closed=False
+                lambda index: sweeping.find(self.folder, artifacts, index, older_than, named), closed=False
             )
 
     def collect(self, garbage: Sequence[Garbage]) -> None:
         """See `Maintained.collect`. What a live process may write to stays."""
+        artifacts = self.folder / ARTIFACTS
         with self._named_errors():
+            named = self._named_runs()
             self._with_index(
-                lambda index: sweeping.collect(self.folder, self.folder / ARTIFACTS, index, garbage), closed=False
+                lambda index: sweeping.collect(self.folder, artifacts, index, garbage, named), closed=False
             )
 
     def check(self, *, repair: bool = False, tell: Callable[[str, int, int], None] | None = None) -> list[Finding]:
@@ -229,6 +239,37 @@ class LocalStore:
             if self._index is not None:
                 self._index.close()
                 self._index = None
+
+    def _ask_registry(self, question: Callable[[RegistryState], T]) -> T:
+        self._leave_the_parent_its_own()
+        with self._lock:
+            return question(self._up_to_date_registry())
+
+    def _change_registry(self, plan: Callable[[RegistryState], Change], then: Callable[[RegistryState], T]) -> T:
+        self._leave_the_parent_its_own()
+        with self._lock:
+            plan(self._up_to_date_registry())  # what is refused writes nothing
+            return then(self._registry.change(lambda state: [plan(state)]))
+
+    def _up_to_date_registry(self) -> RegistryState:
+        """The registry, with a version of every logged model that is to be one."""
+        found = self._with_index(waiting.logged)
+        if not found or self._registry.problems():
+            return self._registry.read()
+        named = [model for model in found if is_name(model.name)]
+        try:
+            self._registry.take_in(named)
+        except StoreError:  # no room, or no right to write: the answer is the same
+            return self._registry.suppose(named)
+        try:
+            self._with_index(lambda index: waiting.done(index, found), closed=False)
+        except StoreError:
+            pass  # they are looked at again next time
+        return self._registry.read()
+
+    def _named_runs(self) -> dict[str, str] | None:
+        """The runs that versions name; ``None`` where that cannot be told."""
+        return self._ask_registry(lambda state: None if self._registry.problems() else state.runs())
 
     def _search(self, condition: str, bound: list[Bound]) -> list[Run]:
         return self._with_index(lambda index: rows.search(index.connection, condition, bound))
@@ -300,6 +341,7 @@ class LocalStore:
         """After a fork the connection, and the lock with whoever held it, are the parent's: neither used nor closed."""
         if self._process != os.getpid():
             self._process, self._lock, self._parents, self._index = os.getpid(), threading.RLock(), self._index, None
+            self._registry = Registry(self.folder)
 
     def _open(self) -> Index:
         path = None if self._in_memory or not (self.folder / journal.JOURNALS).is_dir() else self._path()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,13 +28,19 @@ JOURNAL_FILES: Final = "journals"
 GRACE_SECONDS: Final = 86_400
 """How old files of no run have to be: a live process writes a run's files before its journal names them."""
 _ALIVE: Final = "a live process may still write to it; once that has ended it goes"
+_VERSION: Final = "the version {0} of a registered model comes from it; once that is deleted (autotrack models) it goes"
+_UNKNOWN_VERSIONS: Final = "the registry is damaged and may name it; see autotrack fsck"
 _UNREADABLE: Final = "a journal that cannot be read may tell of it; see autotrack fsck"
 
 
-def find(folder: Path, artifacts: Path, index: Index, older_than: float) -> list[Garbage]:
+Named = Mapping[str, str] | None
+"""The runs that versions of registered models name, with one of these each; ``None`` where that cannot be told."""
+
+
+def find(folder: Path, artifacts: Path, index: Index, older_than: float, named: Named) -> list[Garbage]:
     """What can be removed, and what will be able to be; see `autotrack.stores.base.Maintained.garbage`."""
     return [
-        *_runs(folder, artifacts, index, older_than),
+        *_runs(folder, artifacts, index, older_than, named),
         *_orphans(artifacts, index),
         *_partial(folder, artifacts, index),
         *_journals(folder, index),
@@ -46,7 +52,7 @@ def loose(folder: Path, artifacts: Path, index: Index) -> list[Garbage]:
     return [*_orphans(artifacts, index), *_partial(folder, artifacts, index)]
 
 
-def collect(folder: Path, artifacts: Path, index: Index, garbage: Sequence[Garbage]) -> None:
+def collect(folder: Path, artifacts: Path, index: Index, garbage: Sequence[Garbage], named: Named) -> None:
     """Remove these, each if it still is garbage.
 
     Raises
@@ -55,6 +61,7 @@ def collect(folder: Path, artifacts: Path, index: Index, garbage: Sequence[Garba
         When something cannot be read, written or deleted. Doing it again finishes it.
     """
     runs = {item.run_id for item in garbage if item.kind == RUN and item.run_id is not None and not item.kept}
+    runs = set() if named is None else runs - named.keys()
     if runs:
         _remove_runs(folder, artifacts, index, runs)
     kinds = {item.kind for item in garbage}
@@ -71,7 +78,7 @@ def collect(folder: Path, artifacts: Path, index: Index, garbage: Sequence[Garba
         compaction.compact(folder, index, wait=True, limit=None)
 
 
-def _runs(folder: Path, artifacts: Path, index: Index, older_than: float) -> Iterator[Garbage]:
+def _runs(folder: Path, artifacts: Path, index: Index, older_than: float, named: Named) -> Iterator[Garbage]:
     latest = int((time.time() - older_than) * 1000)
     query = "SELECT run_id, name, deleted_time FROM runs WHERE deleted_time IS NOT NULL ORDER BY deleted_time, run_id"
     found = [(decode(run_id), decode(name)) for run_id, name, at in index.connection.execute(query) if at <= latest]
@@ -79,6 +86,10 @@ def _runs(folder: Path, artifacts: Path, index: Index, older_than: float) -> Ite
     for run_id, name in found:
         size = _size(artifacts / run_id) if folder_name_is_safe(run_id) else 0
         kept = _ALIVE if run_id in living else ""
+        if named is None:
+            kept = _UNKNOWN_VERSIONS
+        elif run_id in named:
+            kept = _VERSION.format(named[run_id])
         yield Garbage(RUN, f"{run_id}  {name}", size, run_id, kept)
 
 

@@ -3,13 +3,15 @@
 A metric's, param's or tag's name is stored once, in ``keys``. Each of these tables stands in the order of runs, to tell
 what a run has, and has one index in the order of its values, to find and sort runs by them: of params the numbers and
 the other texts apart, of texts the first `TEXT_LENGTH` bytes (``start``).
+
+``unregistered`` names the models with a registered name that the registry of the folder may not have yet.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 
 # States of a journal file.
 HEADLESS: Final = 0
@@ -71,6 +73,7 @@ CREATE TABLE models (
     PRIMARY KEY (run, path)
 ) WITHOUT ROWID;
 CREATE INDEX models_registered ON models (registered_model_name) WHERE registered_model_name IS NOT NULL;
+CREATE TABLE unregistered (run INTEGER, path TEXT, PRIMARY KEY (run, path)) WITHOUT ROWID;
 CREATE TABLE notes (
     run INTEGER, kind TEXT, subject TEXT, message TEXT, count INTEGER NOT NULL, journal INTEGER NOT NULL,
     number INTEGER NOT NULL, PRIMARY KEY (run, kind, subject, message)) WITHOUT ROWID;

@@ -65,6 +65,7 @@ _STATEMENTS: Final = {
     "models": _upsert(
         "models", "run path", "estimator_class serialization_format size registered_model_name digest number"
     ),
+    "unregistered": "INSERT OR IGNORE INTO unregistered (run, path) VALUES (?, ?)",
     "notes": _upsert("notes", "run kind subject message", "count number"),
     "facts": _upsert("facts", "process_id key", "value text"),
 }
@@ -265,6 +266,8 @@ class Batch:
                 registered = None if model.registered_model_name is None else encode(model.registered_model_name)
                 size, digest = _clamp_optional(model.size), encode(model.digest)
                 rows["models"].append((self.run(run_id), *told, size, registered, digest, number, journal))
+                if registered is not None:
+                    rows["unregistered"].append((self.run(run_id), told[0]))
             case NoteLogged(run_id, note):
                 words = encode(note.kind), encode(note.subject), encode(note.message)
                 rows["notes"].append((self.run(run_id), *words, clamp(note.count), number, journal))

@@ -10,8 +10,8 @@ from databases import emptied, shared_mariadb_uri, shared_postgres_uri
 
 from autotrack.stores.base import Store
 from autotrack.stores.database.store import DatabaseStore
+from autotrack.stores.registry import RegistryStore
 from autotrack.testing import RegistryContract
-from autotrack.testing.registry import RegistryStore
 
 __all__ = ["shared_mariadb_uri", "shared_postgres_uri"]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from autotrack.stores.mlflow.folder import MlrunsStore
+from autotrack.stores.registry import RegistryStore
 from autotrack.testing import RegistryContract
-from autotrack.testing.registry import ODD_NAMES, RegistryStore
+from autotrack.testing.registry import ODD_NAMES
 
 
 class TestMlrunsStore(RegistryContract):
