@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol, cast, runtime_checkable
 
 from autotrack.entities import ModelVersion, RegisteredModel
@@ -46,6 +46,28 @@ def checked_alias(alias: str) -> str:
     if alias.lower() in _RESERVED or _VERSION_LIKE.fullmatch(alias):
         raise ModelError(f"{alias!r} cannot be an alias: it would read as a version or a stage")
     return alias
+
+
+def checked_tags(tags: Mapping[str, str | None] | None) -> dict[str, str | None]:
+    """Tags that a model or a version can have; none for ``None``.
+
+    Raises
+    ------
+    ModelError
+        For a key that is empty or no text, or a value that is neither a text nor ``None``.
+    """
+    for key, value in (tags or {}).items():
+        if not isinstance(key, str) or not key or not (value is None or isinstance(value, str)):
+            raise ModelError(f"tag {key!r}={value!r}: expected a key that is not empty and a value, both text")
+    return dict(tags or {})
+
+
+def aliased(name: str, version: int, aliases: Iterable[str]) -> ModelError:
+    """The error for a version that is not deleted, because these aliases point to it."""
+    return ModelError(
+        f"version {version} of the model {name!r} has the alias {', '.join(aliases)}, so it is not deleted; move or "
+        "delete the alias first"
+    )
 
 
 @runtime_checkable

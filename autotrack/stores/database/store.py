@@ -23,6 +23,7 @@ from autotrack.stores.database.comparing import begins, compare_texts
 from autotrack.stores.database.conditions import NEWEST_FIRST, RUNS
 from autotrack.stores.database.engine import Database
 from autotrack.stores.database.names import Names
+from autotrack.stores.database.registry import DatabaseRegistry
 from autotrack.stores.database.rows import Reader
 from autotrack.stores.database.searching import search
 from autotrack.stores.database.upkeep import Upkeep
@@ -32,7 +33,7 @@ from autotrack.stores.filters import parse_filter, parse_orders
 T = TypeVar("T")
 
 
-class DatabaseStore:
+class DatabaseStore(DatabaseRegistry):
     """The runs in a database. Nothing is opened before it is needed; its tables are made then.
 
     Parameters

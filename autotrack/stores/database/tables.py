@@ -256,5 +256,58 @@ chunks = sa.Table(
     sa.PrimaryKeyConstraint("file", "number"),
 )
 
+registered_models = sa.Table(
+    "registered_models",
+    metadata,
+    _row("id", _number(), primary_key=True, autoincrement=True),
+    _row("hash", _digest(), unique=True),
+    _row("name", Text()),
+    _row("last_version", sa.BigInteger()),
+    _row("created", sa.BigInteger(), comment="milliseconds since 1970"),
+    _row("description", Text()),
+    _row("state", sa.SmallInteger(), comment="1 while it is there, 0 once it is deleted"),
+)
+"""The names. One that is deleted stays as a row, so that its numbers are not given again."""
+
+model_versions = sa.Table(
+    "model_versions",
+    metadata,
+    _row("model", sa.BigInteger()),
+    _row("version", sa.BigInteger()),
+    _row("run_hash", _digest()),
+    _row("run_id", Text()),
+    _row("path", Text()),
+    _row("digest", Text()),
+    sa.Column("logged", _digest(), comment="of run and path, where the run itself named the model"),
+    _row("created", sa.BigInteger(), comment="milliseconds since 1970"),
+    _row("description", Text()),
+    _row("state", sa.SmallInteger(), comment="1 while it is there, 0 once it is deleted"),
+    sa.PrimaryKeyConstraint("model", "version"),
+    sa.Index("model_versions_logged", "model", "logged", unique=True),
+    sa.Index("model_versions_by_run", "run_hash", "state"),
+)
+"""The versions. One that is deleted stays as a row, so that what a run logged does not come back."""
+
+model_tags = sa.Table(
+    "model_tags",
+    metadata,
+    _row("model", sa.BigInteger()),
+    _row("version", sa.BigInteger(), comment="0 for a tag of the registered model"),
+    _row("hash", _digest()),
+    _row("key", Text()),
+    _row("value", Text()),
+    sa.PrimaryKeyConstraint("model", "version", "hash"),
+)
+
+model_aliases = sa.Table(
+    "model_aliases",
+    metadata,
+    _row("model", sa.BigInteger()),
+    _row("hash", _digest()),
+    _row("alias", Text()),
+    _row("version", sa.BigInteger()),
+    sa.PrimaryKeyConstraint("model", "hash"),
+)
+
 OF_RUNS: Final = (params, tags, metrics, points, datasets, artifacts, models, notes)
 """The tables of what runs have."""

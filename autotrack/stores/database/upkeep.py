@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -28,6 +29,7 @@ from autotrack.stores.database.chunks import (
 from autotrack.stores.database.codes import digest
 from autotrack.stores.database.engine import Database
 from autotrack.stores.database.names import CHUNK, chunked
+from autotrack.stores.database.registry_rows import register_logged, unregistered, versions_of_runs
 from autotrack.stores.database.rows import Reader
 
 _RUNS: Final = tables.runs.c
@@ -52,13 +54,18 @@ class Upkeep:
             if run_id not in known:
                 size = self._database.read(lambda connection, run_id=run_id: _size(connection, run_id, before))  # type: ignore[misc]
                 if size is not None or not isinstance(self._artifacts, DatabaseArtifacts):
-                    found.append(Garbage("artifacts", f"artifacts of {run_id!r}, which is no run", size, run_id))
+                    place = f"artifacts of {run_id!r}, which is no run"
+                    found.append(Garbage("artifacts", place, size, run_id))
         dead = self._database.read(lambda connection: dead_files(connection, min(before, now - FORGOTTEN_MS)))
+        wanted = self._database.read(
+            lambda connection: versions_of_runs(connection, [item.run_id for item in found if item.run_id is not None])
+        )
+        found = [replace(item, kept=_named_by(wanted.get(item.run_id or ""))) for item in found]
         found += [Garbage("partial", _partial(number, path), size, run_id) for number, run_id, path, size in dead]
         return found
 
     def collect(self, garbage: Sequence[Garbage]) -> None:
-        """See `Maintained.collect`. A run that was restored since, and artifacts whose run came since, stay."""
+        """See `Maintained.collect`. A run that was restored since, or that a model version names, stays."""
         for item in garbage:
             if item.run_id is None:
                 continue
@@ -67,7 +74,8 @@ class Upkeep:
                 if self._database.write(lambda connection, run_id=run_id: _remove_run(connection, run_id)):  # type: ignore[misc]
                     self._artifacts.remove(run_id)
             elif item.kind == "artifacts":
-                if run_id not in self._database.read(_run_ids):
+                wanted = self._database.read(lambda connection, run_id=run_id: versions_of_runs(connection, [run_id]))  # type: ignore[misc]
+                if not wanted and run_id not in self._database.read(_run_ids):
                     self._artifacts.remove(run_id)
             else:
                 self._database.write(lambda connection, item=item: _remove_partial(connection, item))  # type: ignore[misc]
@@ -82,6 +90,7 @@ class Upkeep:
             found += [Finding(self._database.address.place, str(message)) for message in told if message != "ok"]
         for table in tables.OF_RUNS:
             found += self._check_owners(table, repair)
+        found += self._check_registry(repair)
         ids = self._database.read(lambda connection: connection.execute(sa.select(_RUNS.id)).scalars().all())
         for chunk in chunked(ids, CHUNK):
             found += self._check_runs(chunk)
@@ -99,6 +108,24 @@ class Upkeep:
             return [Finding(f"table {table.name}", message)]
         self._database.write(lambda connection: connection.execute(sa.delete(table).where(orphan)))
         return [Finding(f"table {table.name}", message, "removed them")]
+
+    def _check_registry(self, repair: bool) -> list[Finding]:
+        """Runs whose models should be versions of a registered model, and are none."""
+        runs = self._database.read(unregistered)
+        if not runs:
+            return []
+        message = f"{len(runs):,} runs have logged models under a registered name that are no versions of it"
+        if not repair:
+            return [Finding("registered models", message)]
+
+        def register(connection: Connection) -> None:
+            connection.execute(
+                sa.select(_RUNS.id).where(_RUNS.id.in_(runs)).order_by(_RUNS.hash).with_for_update()
+            ).all()
+            register_logged(connection, runs)
+
+        self._database.write(register)
+        return [Finding("registered models", message, "made versions of them")]
 
     def _check_runs(self, ids: Sequence[int]) -> Iterator[Finding]:
         try:
@@ -187,15 +214,20 @@ def _run_ids(connection: Connection) -> set[str]:
 
 
 def _remove_run(connection: Connection, run_id: str) -> bool:
-    """Remove all rows of a run, if it is deleted still."""
+    """Remove all rows of a run, if it is deleted still and no model version names it."""
     query = sa.select(_RUNS.id).where(_RUNS.hash == digest(run_id), _RUNS.deleted_time.is_not(None))
     number = connection.execute(query.with_for_update()).scalar()
-    if number is None:
+    if number is None or versions_of_runs(connection, [run_id]):
         return False
     for table in tables.OF_RUNS:
         connection.execute(sa.delete(table).where(table.c.run == number))
     connection.execute(sa.delete(tables.runs).where(_RUNS.id == number))
     return True
+
+
+def _named_by(version: tuple[str, int] | None) -> str:
+    """Why a run that a version names is kept."""
+    return "" if version is None else f"version {version[1]} of the model {version[0]!r} names it; delete that first"
 
 
 def _remove_partial(connection: Connection, item: Garbage) -> None:

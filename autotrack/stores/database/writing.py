@@ -25,7 +25,8 @@ from autotrack.stores.database.codes import digests, escape
 from autotrack.stores.database.engine import Again, Database
 from autotrack.stores.database.inserting import Row, delete, escaped, insert, insert_new
 from autotrack.stores.database.names import CHUNK, Names, chunked
-from autotrack.stores.state import Place, State, clamp
+from autotrack.stores.database.registry_rows import register_logged
+from autotrack.stores.state import Place, RunState, State, clamp
 
 _RUNS: Final = tables.runs.c
 _ATTEMPTS: Final = 200
@@ -199,6 +200,13 @@ class Writer:
         numbers = merging.Numbers(batch.names, batch.journals)
         for table, rows in merging.rows_of_runs(batch.state, ids, numbers, known):
             self._replace(connection, table, rows)
+        named = [
+            ids[run_id]
+            for run_id, run in batch.state.runs.items()
+            if (run.started is not None and run_id in existing) or _names_models(run)
+        ]
+        if named:
+            register_logged(connection, named)
 
     def _replace(self, connection: Connection, table: sa.Table, new: merging.Rows) -> None:
         """Write rows in the place of those that are not later."""
@@ -211,6 +219,11 @@ class Writer:
                     del new.rows[key]
         delete(connection, table, stale)
         insert(connection, table, sorted([*new.added, *new.rows.values()]))
+
+
+def _names_models(run: RunState) -> bool:
+    """Whether these entries name registered models."""
+    return any(model.registered_model_name is not None for _, model in run.models.values())
 
 
 def _present(connection: Connection, table: sa.Table, keys: Collection[Row]) -> Iterable[tuple[Row, Any]]:

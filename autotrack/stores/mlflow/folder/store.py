@@ -26,6 +26,7 @@ from autotrack.stores.mlflow.folder.anchoring import anchor
 from autotrack.stores.mlflow.folder.known import Known, Processes
 from autotrack.stores.mlflow.folder.layout import ARTIFACTS, Layout
 from autotrack.stores.mlflow.folder.reading import model_in
+from autotrack.stores.mlflow.folder.registry import FolderRegistry
 
 SCHEME: Final = "mlruns:"
 
@@ -50,7 +51,7 @@ def open_uri(uri: str) -> MlrunsStore:
     return MlrunsStore(rest or "mlruns")
 
 
-class MlrunsStore:
+class MlrunsStore(FolderRegistry):
     """The runs in an MLflow folder. Opening and reading one that does not exist shows no runs, and does not make it.
 
     Parameters
@@ -64,7 +65,7 @@ class MlrunsStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder: Final = Path(os.path.abspath(os.path.expanduser(folder)))
+        super().__init__(Path(os.path.abspath(os.path.expanduser(folder))))
         if self.folder.exists() and not self.folder.is_dir():
             raise StoreError(f"{self.folder} is a file; an MLflow folder is a folder")
         self._lock = threading.RLock()
@@ -168,16 +169,21 @@ class MlrunsStore:
         run_ids = sorted(by_run)
         for start in range(0, len(run_ids), _AT_ONCE):
             self._append({run_id: by_run[run_id] for run_id in run_ids[start : start + _AT_ONCE]})
-        if not self._is_anchored:
-            anchor(self._layout, lambda path: self._project(self._at(path), again=True))
-            self._is_anchored = True
+        self._anchor()
         for run_id in run_ids:
             path = self._layout.find(run_id)
             if path is not None:
                 self._project(self._at(path))
+        applied = [path for run_id in run_ids if (path := self._layout.find(run_id)) is not None]
+        self._register([self._at(path) for path in applied])
         for known in list(self._known.values()):
             if known.state is not None and known.state.process_id in changed and known.run_id not in by_run:
                 self._project(known)
+
+    def _anchor(self) -> None:
+        if not self._is_anchored:
+            anchor(self._layout, lambda path: self._project(self._at(path), again=True))
+            self._is_anchored = True
 
     def _append(self, by_run: Mapping[str, Sequence[Entry]]) -> None:
         """Append to the records of these runs, to all or to none."""
@@ -277,7 +283,7 @@ class MlrunsStore:
 
     def _problems(self) -> list[str]:
         found = [experiment.problem for experiment in self._layout.experiments() if experiment.problem is not None]
-        found += self._processes.problems()
+        found += [*self._processes.problems(), *self._registry_problems()]
         hidden: dict[str, int] = {}
         for known in sorted(self._all(), key=lambda known: known.run_id):
             found += known.problems()

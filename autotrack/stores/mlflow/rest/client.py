@@ -202,13 +202,21 @@ class Client:
             query["page_token"] = answer["next_page_token"]
 
     def create_version(
-        self, name: str, source: str, run_id: str, model_id: str | None, tags: Mapping[str, str]
-    ) -> None:
+        self,
+        name: str,
+        source: str,
+        run_id: str,
+        model_id: str | None,
+        tags: Mapping[str, str],
+        description: str = "",
+    ) -> Json:
         """Make a model version. Not repeatable."""
         body: Json = {"name": name, "source": source, "run_id": run_id, "tags": pairs(tags)}
         if model_id is not None:
             body["model_id"] = model_id
-        self._post("model-versions/create", body, repeatable=False)
+        if description:
+            body["description"] = description
+        return dict(self._post("model-versions/create", body, repeatable=False)["model_version"])
 
     # The server
 

@@ -30,6 +30,7 @@ from autotrack.stores.mlflow.rest.projection import (
     tags_to_set,
 )
 from autotrack.stores.mlflow.rest.records import Record
+from autotrack.stores.mlflow.rest.registering import register_logged
 from autotrack.stores.mlflow.rest.transport import Refused
 from autotrack.stores.mlflow.translation import MODEL_HISTORY, MlflowRun, translate
 from autotrack.stores.state import RunState
@@ -86,9 +87,7 @@ class Fields:
             self._optional(record, "logged models", lambda: self._client.log_outputs(record.native_id, ids))
         for model in mine:
             if model.registered_model_name:
-                self._optional(
-                    record, "model versions", lambda m=model: self._models.register(record.native, record.run_id, m)
-                )
+                self._optional(record, "model versions", lambda m=model: register_logged(self._models, record, m))
 
     def _write_info(self, record: Record, target: MlflowRun) -> None:
         info = record.native["info"]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from autotrack.digests import of_folder
-from autotrack.entities import LoggedModel
-from autotrack.errors import ModelError, StoreError
+from autotrack.errors import ModelError
 from autotrack.models.mlmodel import MLMODEL, ModelInfo, read_mlmodel
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.rest.catalog import texts_of
@@ -21,7 +20,7 @@ from autotrack.stores.mlflow.rest.transport import Refused
 PATH_TAG: Final = PREFIX + "path"
 DIGEST_TAG: Final = PREFIX + "digest"
 SOURCE_TAG: Final = PREFIX + "source"
-"""The tag of a model version that says which model of which run of ours it is."""
+"""The tag of a model version that said which model of which run of ours it is, before there was `VERSION_TAG`."""
 
 _READY: Final = "LOGGED_MODEL_READY"
 
@@ -30,7 +29,7 @@ class Models:
     """The models of runs. Safe for threads."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self.client: Final = client
         self._lock = threading.RLock()
         self._ids: dict[str, dict[str, str | None]] = {}
         self._infos: dict[str, dict[str, ModelInfo]] = {}
@@ -96,17 +95,17 @@ class Models:
         model_id = str(found["info"]["model_id"])
         with self._lock:
             self._stale[model_id] = [i for model in mine if (i := str(model["info"]["model_id"])) != model_id]
-        return open_files(self._client, str(found["info"]["artifact_uri"])), found["info"].get("status") == _READY
+        return open_files(self.client, str(found["info"]["artifact_uri"])), found["info"].get("status") == _READY
 
     def finish(self, native: Json, path: str) -> None:
         """All files of a model are there: show it, and put away what it takes the place of."""
         model_id = self.id_of(str(native["info"]["run_id"]), path)
         assert model_id is not None
-        self._client.finish_model(model_id)
+        self.client.finish_model(model_id)
         with self._lock:
             stale = self._stale.pop(model_id, [])
         for other in stale:
-            self._client.delete_model(other)
+            self.client.delete_model(other)
 
     def forget(self, native_id: str) -> None:
         """Ask for the logged models of a run anew: somebody else may have put some."""
@@ -128,7 +127,7 @@ class Models:
                 with self._lock:
                     self._places[str(model["info"]["model_id"])] = str(model["info"]["artifact_uri"])
             place = self._places.get(model_id)
-        return None if place is None else open_files(self._client, place)
+        return None if place is None else open_files(self.client, place)
 
     def logged(self, native: Json) -> list[tuple[str, str]]:
         """Names and ids of the logged models of a run that MLflow's own clients made."""
@@ -138,29 +137,21 @@ class Models:
             if model["info"].get("status") == _READY
         ]
 
-    def register(self, native: Json, run_id: str, model: LoggedModel) -> None:
-        """Make a version of a registered model from a model of a run, once."""
-        name = _registered_name(model.registered_model_name or "")
-        native_id = str(native["info"]["run_id"])
-        model_id = self.id_of(native_id, model.path)
-        own = limits.cut(f"{run_id}/{model.path}" + (f"@{model.digest}" if model.digest else ""), limits.MAX_TAG)
-        self._client.create_registered_model(name)
-        for version in self._client.model_versions(name, native_id):
-            if {tag["key"]: tag.get("value", "") for tag in version.get("tags", ())}.get(SOURCE_TAG) == own:
-                return
-        if model_id is not None:
-            self.files_of(model_id, native)
-            source = self._places.get(model_id, "")
-        else:
-            source = f"{native['info']['artifact_uri']}/{model.path}"
-        self._client.create_version(name, source, native_id, model_id, {SOURCE_TAG: own})
+    def place_of(self, native: Json, path: str) -> tuple[str, str | None]:
+        """Where the files of a model of a run stand, and its id where it is a logged model."""
+        model_id = self.id_of(str(native["info"]["run_id"]), path)
+        if model_id is None:
+            return f"{native['info']['artifact_uri']}/{path}", None
+        self.files_of(model_id, native)
+        with self._lock:
+            return self._places.get(model_id, ""), model_id
 
     def _create(self, native: Json, path: str, digest: str) -> Json | None:
         info = native["info"]
         params = dict(list(texts_of(native, "params").items())[:MAX_PARAMS])
         tags = {PATH_TAG: path, DIGEST_TAG: digest}
         try:
-            return self._client.create_model(str(info["experiment_id"]), path, str(info["run_id"]), tags, params)
+            return self.client.create_model(str(info["experiment_id"]), path, str(info["run_id"]), tags, params)
         except Refused as error:
             if is_unknown(error):
                 self._supported = False
@@ -181,7 +172,7 @@ class Models:
         """The logged models of a run, the oldest first; ``None`` where the server has no such thing."""
         if not self._supported:
             return None
-        found = self._client.models(str(native["info"]["experiment_id"]), str(native["info"]["run_id"]))
+        found = self.client.models(str(native["info"]["experiment_id"]), str(native["info"]["run_id"]))
         if found is None:
             self._supported = False
             return None
@@ -199,10 +190,3 @@ def _is(model: Json, path: str) -> bool:
 
 def _tags(model: Json) -> Mapping[str, Any]:
     return {tag["key"]: tag.get("value", "") for tag in model["info"].get("tags", ())}
-
-
-def _registered_name(name: str) -> str:
-    cleaned = limits.name_for(name.replace("/", "_").replace(":", "_"), 250)
-    if not cleaned.strip():
-        raise StoreError(f"{name!r} cannot be the name of a registered model")
-    return cleaned

@@ -28,6 +28,7 @@ from autotrack.stores.mlflow.rest.document import DIRTY_TAG, ID_TAG, INEXACT_TAG
 from autotrack.stores.mlflow.rest.models import Models
 from autotrack.stores.mlflow.rest.projection import Native, document_for
 from autotrack.stores.mlflow.rest.reading import Facts, age, foreign_run, point_of, pushed_down, run_of
+from autotrack.stores.mlflow.rest.registry import ServerRegistry
 from autotrack.stores.mlflow.rest.writing import Writer
 from autotrack.stores.mlflow.translation import translate
 from autotrack.stores.state import Place
@@ -42,7 +43,7 @@ def open_uri(uri: str) -> MlflowServerStore:
     return MlflowServerStore(uri)
 
 
-class MlflowServerStore:
+class MlflowServerStore(ServerRegistry):
     """Runs on an MLflow tracking server. Nothing is asked of it before it is used.
 
     Parameters

@@ -29,6 +29,7 @@ from autotrack.stores.mlflow.rest.fields import Fields
 from autotrack.stores.mlflow.rest.models import Models
 from autotrack.stores.mlflow.rest.processes import Processes
 from autotrack.stores.mlflow.rest.records import Record, fresh, passed
+from autotrack.stores.mlflow.rest.registering import REGISTERED
 from autotrack.stores.mlflow.rest.sidecars import plain_name
 from autotrack.stores.mlflow.rest.transport import Refused
 from autotrack.stores.mlflow.translation import PARENT, translate
@@ -172,6 +173,9 @@ class Writer:
         if open_doubles:
             ids = [*merged, *(str(double["info"]["run_id"]) for double in open_doubles)]
             self._set_tag(native, tags.MERGED_TAG, " ".join(ids))
+            for key in {key for double in open_doubles for key in tags_of(double) if key.startswith(REGISTERED)}:
+                self._set_tag(native, key, "1")
+                record.tags[key] = "1"
         self._catalog.remember(run_id, native)
         return record
 
@@ -302,13 +306,15 @@ class Writer:
 
 
 def _parents_first(runs: Mapping[str, list[Entry]]) -> list[str]:
-    """The runs, a run behind its parent."""
+    """The runs by their start, a run behind its parent."""
     parents: dict[str, str | None] = {}
+    times: dict[str, int] = {}
     for run_id, entries in runs.items():
         starts = [entry.event for entry in entries if isinstance(entry.event, RunStarted)]
         parents[run_id] = starts[0].parent_run_id if starts else None
+        times[run_id] = starts[-1].start_time if starts else 0
     ordered: dict[str, None] = {}
-    for run_id in runs:
+    for run_id in sorted(runs, key=times.__getitem__):
         line = [run_id]
         while (parent := parents.get(line[-1])) is not None and parent in runs and parent not in line:
             line.append(parent)
