@@ -66,6 +66,12 @@ def autolog(*, disable: bool = False, **options: Any) -> None:
         raise SettingsError(
             "serialization_format='skops': the package skops is not installed: pip install 'autotrack[skops]'"
         )
+    if (
+        found.serialization_format in settings.NATIVE_FORMATS
+        and importlib.util.find_spec(found.serialization_format) is None
+    ):
+        name = found.serialization_format
+        raise SettingsError(f"serialization_format={name!r}: the package {name} is not installed: pip install {name}")
     with _lock:
         if found.store:
             open_sink(found.store)

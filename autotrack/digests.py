@@ -29,6 +29,8 @@ def of_file(path: str | os.PathLike[str]) -> str:
 def of_folder(folder: str | os.PathLike[str]) -> str:
     """The digest of all files below a folder: of one line ``path NUL digest`` each, in the order of the paths.
 
+    A ``__pycache__`` is left out: other programs that import a model's ``code/`` write it, and we never read it.
+
     Raises
     ------
     OSError
@@ -37,7 +39,7 @@ def of_folder(folder: str | os.PathLike[str]) -> str:
     root = os.fspath(folder)
     files = []
     for place, folders, names in os.walk(root):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
         for name in names:
             path = os.path.join(place, name)
             files.append((os.path.relpath(path, root).replace(os.sep, "/"), path))

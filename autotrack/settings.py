@@ -20,7 +20,10 @@ from autotrack.entities import DEFAULT_EXPERIMENT
 from autotrack.errors import SettingsError
 
 FOLDER: Final = ".autotrack"
-SERIALIZATION_FORMATS: Final = ("cloudpickle", "pickle", "skops")
+NATIVE_FORMATS: Final = ("xgboost", "lightgbm", "catboost")
+"""A library's own file, by the name of the library, which is that of MLflow's flavor too."""
+
+SERIALIZATION_FORMATS: Final = ("cloudpickle", "pickle", "skops", *NATIVE_FORMATS)
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):")
 """As URIs have them, but of two letters or more: one letter and a colon is a drive."""
 
@@ -46,7 +49,8 @@ class Settings:
     pos_label : the positive class of binary precision, recall and F1; ``None`` for weighted averages.
     extra_tags : tags set on every run.
     registered_model_name : the name under which every run's model is registered; ``None`` for no registration.
-    serialization_format : how models are written: ``"cloudpickle"``, ``"pickle"`` or ``"skops"``.
+    serialization_format : how models are written: ``"cloudpickle"``, ``"pickle"``, ``"skops"``; or ``"xgboost"``,
+        ``"lightgbm"``, ``"catboost"`` for that library's own file where the model is its own, cloudpickle elsewhere.
     exclusive : record nothing of fits inside a run that was opened by hand.
     integrations : names of the libraries to observe; ``None`` for all that are known.
     progress : show a bar on stderr during long searches; ``None`` for in a terminal or notebook.

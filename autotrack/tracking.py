@@ -155,7 +155,8 @@ class ActiveRun:
         model : a scikit-learn estimator.
         artifact_path : where among the artifacts.
         X : data as the model takes it, of which a signature is made.
-        serialization_format : ``"cloudpickle"``, ``"pickle"`` or ``"skops"``; ``None`` for the one in the settings.
+        serialization_format : ``"cloudpickle"``, ``"pickle"``, ``"skops"``, or ``"xgboost"``, ``"lightgbm"``,
+            ``"catboost"`` for a model of that library's own; ``None`` for the one in the settings.
         registered_model_name : it becomes the next version of the registered model of this name, and is loaded as
             ``models:/NAME/latest``; ``None`` for none.
 
@@ -164,9 +165,11 @@ class ActiveRun:
         SettingsError
             For another format, or a name that no registered model can have.
         ModelError
-            When it cannot be serialised, or a model stands there already.
+            When it cannot be serialised, is none of the library whose format was asked for, or a model stands there
+            already.
         """
         from autotrack.models import infer_signature, write_model
+        from autotrack.models.native import require_native
 
         signature = infer_signature(X, None)[0] if X is not None else None
         path = _clean(artifact_path)
@@ -174,6 +177,9 @@ class ActiveRun:
             registered_model_name = registered_name(registered_model_name)
         run = self._recorder
         form = run.session.settings.serialization_format if serialization_format is None else serialization_format
+
+        if serialization_format is not None:
+            require_native(model, serialization_format)
 
         def remark(message: str) -> None:
             run.note(SKIPPED, path, message)

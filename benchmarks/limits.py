@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from benchmarks import models
 from benchmarks.cases import SMALL
 from benchmarks.results import Figures, Result
 from benchmarks.stats import Summary
@@ -82,6 +83,9 @@ def _verdicts(results: Results) -> Iterator[Verdict]:
     for variant, state, at_most in ((SHIPPED, "is up", 1.1), (STORE_DOWN, "is down", 1.05)):
         against = _of(results, "shipping", partial(_against_a_folder, variant))
         yield Verdict(f"shipping: fits while the store {state}, ratio to fits into a folder", against, at_most, "ratio")
+    yield _ratio(results, models.NAME, "models: logging a random forest of 200 MB, ratio to joblib.dump", 1.3)
+    logged = _of(results, models.SMALL, lambda result: _scaled(result.value(AUTOTRACK), 1e3))
+    yield Verdict("models: logging a small model", logged, 2.0, "ms")
     found = results.get(stores.NAME)
     yield from _of_stores(found if isinstance(found, Figures) else Figures(stores.NAME, ""))
 

@@ -9,7 +9,7 @@ from functools import partial
 from statistics import median
 from typing import Final
 
-from benchmarks import shipping, variants
+from benchmarks import models, shipping, variants
 from benchmarks.cases import MEMORY, TIMED, Case
 from benchmarks.harness import ROOT, Plan, Workers, run, take_turns
 from benchmarks.results import BYTES, SECONDS, Figures, Result, Round
@@ -136,6 +136,8 @@ ALL: Final = (
     *(Measure(case.name, f"{case.title}, peak memory", partial(peak_memory, case)) for case in MEMORY),
     Measure("demo", "examples/train_diabetes.py, whole process", demo),
     Measure("series", f"{SERIES} small fits in a row, whole process", series),
+    Measure(models.NAME, models.TITLE, models.forest),
+    Measure(models.SMALL, models.SMALL_TITLE, models.small),
     Measure(stores.NAME, stores.TITLE, stores.measure),
     Measure(shipping.NAME, shipping.TITLE, shipping.measure),
 )

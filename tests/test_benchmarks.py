@@ -53,6 +53,31 @@ def test_it_runs_and_writes_what_it_found(tmp_path):
     assert set(verdicts.values()) == {UNKNOWN}
 
 
+def test_logging_a_model_is_measured_beside_joblib(tmp_path):
+    out = tmp_path / "results.json"
+    arguments = ["--quick", "--no-mlflow", "--only", "models", "--only", "models-small"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments, "--out", str(out)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())
+    forest, small = found["results"]
+    for result in (forest, small):
+        assert result["errors"] == {}
+        assert {len(values["seconds"]["samples"]) for values in result["variants"].values()} == {2}
+        assert set(result["variants"]) == {"bare", "autotrack"}
+    (note,) = forest["notes"]
+    assert 15e6 < int(note.split()[-2].replace(",", "")) < 25e6  # a tenth of the forest
+    verdicts = {limit["measure"]: limit["verdict"] for limit in found["limits"]}
+    assert verdicts.pop("models: logging a small model") in (OK, MISSED)
+
+
 def test_stores_are_measured_with_runs_that_they_give_back(tmp_path):
     out = tmp_path / "results.json"
     arguments = ["--only", "stores", "--store", "local", "--store", "memory:", "--runs", "250", "--rounds", "2"]

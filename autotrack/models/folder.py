@@ -17,15 +17,16 @@ from autotrack import digests
 from autotrack.entities import LoggedModel
 from autotrack.errors import ModelError
 from autotrack.exchanging import put_in_place
-from autotrack.models.formats import CLOUDPICKLE, MODEL_FILES, PICKLE, SKOPS, checked_format
+from autotrack.models.formats import CLOUDPICKLE, MODEL_FILES, checked_format
 from autotrack.models.mlmodel import MLMODEL, PYTHON, render_mlmodel
 from autotrack.models.requirements import Requirements, find_requirements
+from autotrack.models.serialising import write_file, write_serialised
 from autotrack.models.signature import Signature
 
+CODE: Final = "code"
+"""The folder of the user's own modules, which MLflow puts on the path when it loads the model."""
+
 _TAKEN: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR})
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-HASHED: Final = 256 * 1024
-"""Bytes of a model's file that are hashed while the user waits, in about a quarter of a millisecond."""
 
 _PYTHON_ENV: Final = (
     f"python: {PYTHON}\nbuild_dependencies:\n- pip\n- setuptools\n- wheel\ndependencies:\n- -r requirements.txt\n"
@@ -64,7 +65,9 @@ def write_model(
     created : a datetime (a naive one is in UTC) or milliseconds since the epoch.
     artifact_path : path among the run's artifacts, with forward slashes.
     serialization_format : ``"cloudpickle"`` takes along what the script defines; ``"pickle"`` names it only;
-        ``"skops"`` is a file that can be looked into before anything of it is built (needs the package skops).
+        ``"skops"`` is a file that can be looked into before anything of it is built (needs the package skops);
+        ``"xgboost"``, ``"lightgbm"`` and ``"catboost"`` are these libraries' own files, for models of their own
+        classes. Any other model, such as a pipeline that has one as a step, is pickled with cloudpickle then.
     remark : told in a sentence what was left out, or what loading the model will ask for; ``None`` for a warning
         through ``logging``.
     replace : put it in the place of a model that stands there already.
@@ -73,7 +76,7 @@ def write_model(
     -------
     LoggedModel
         With the digest of the whole folder, as `autotrack.digests.of_folder` takes it; where the model's file is larger
-        than `HASHED`, the digest is left empty, to be taken when nobody waits.
+        than `autotrack.models.serialising.HASHED`, the digest is left empty, to be taken when nobody waits.
 
     Raises
     ------
@@ -91,7 +94,7 @@ def write_model(
     try:
         _make_folder(temporary)
         try:
-            size, digest = _write(
+            written, size, digest = _write(
                 temporary, model, form, run_id, signature, input_example, created, artifact_path, remark
             )
             (put_in_place if replace else os.rename)(temporary, target)
@@ -106,7 +109,7 @@ def write_model(
         raise ModelError(f"{name} cannot be written to {target}: {error.strerror or error}") from error
     except Exception as error:
         raise ModelError(f"{name} cannot be written to {target}: {type(error).__name__}: {error}") from error
-    return LoggedModel(artifact_path, _class_name(model), form, size, digest=digest)
+    return LoggedModel(artifact_path, _class_name(model), written, size, digest=digest)
 
 
 def warm_up() -> None:
@@ -114,15 +117,6 @@ def warm_up() -> None:
     import autotrack.models.pickling  # noqa: F401
 
     find_requirements(())
-
-
-class _Written(NamedTuple):
-    """The modules that the model's file names, its size, its digest where it was taken, and types to be trusted."""
-
-    modules: set[str]
-    size: int
-    digest: str
-    types: tuple[str, ...] = ()
 
 
 def _warn(message: str) -> None:
@@ -139,15 +133,23 @@ def _write(
     created: datetime | int,
     artifact_path: str,
     remark: Callable[[str], None],
-) -> tuple[int, str]:
-    write_file = _write_skops if form == SKOPS else _write_plain if form == PICKLE else _write_pickle
-    modules, model_size, model_digest, types = write_file(f"{folder}/{MODEL_FILES[form]}", model, remark)
+) -> tuple[str, int, str]:
+    """The format that was written, the folder's size in bytes, and its digest."""
+    form, modules, model_size, model_digest, types, native = write_serialised(folder, model, form, remark)
     if signature is not None and signature.library:
         modules.add(signature.library)
     requirements = find_requirements(modules, serialization_format=form)
+    files: dict[str, str] = {}
+    code = ""
+    if requirements.local_modules:
+        imports, code_size, files = _write_code(folder, requirements.local_modules, remark)
+        model_size += code_size
+        if files:
+            code = CODE
+            requirements = find_requirements(modules | imports, serialization_format=form)
     environment = _environment_files(requirements)
     example_info: dict[str, str] = {}
-    files = dict(environment.digests)
+    files |= environment.digests
     if input_example is not None:
         example_info, example_size, example_digests = _write_example(folder, input_example, remark)
         model_size += example_size
@@ -167,81 +169,39 @@ def _write(
         model_file=MODEL_FILES[form],
         serialization_format=form,
         skops_types=types,
+        native=native,
+        code=code,
     ).encode()
-    _write_file(f"{folder}/requirements.txt", environment.requirements)
-    _write_file(f"{folder}/conda.yaml", environment.conda)
-    _write_file(f"{folder}/python_env.yaml", _PYTHON_ENV)
-    _write_file(f"{folder}/{MLMODEL}", mlmodel)
+    write_file(f"{folder}/requirements.txt", environment.requirements)
+    write_file(f"{folder}/conda.yaml", environment.conda)
+    write_file(f"{folder}/python_env.yaml", _PYTHON_ENV)
+    write_file(f"{folder}/{MLMODEL}", mlmodel)
     size = model_size + len(environment.requirements) + len(environment.conda) + len(_PYTHON_ENV) + len(mlmodel)
     if not model_digest:
-        return size, ""
+        return form, size, ""
     files[MLMODEL] = digests.of_bytes(mlmodel)
     files[MODEL_FILES[form]] = model_digest
-    return size, digests.of_digests(files)
+    return form, size, digests.of_digests(files)
 
 
-def _write_pickle(path: str, model: Any, remark: Callable[[str], None]) -> _Written:
-    from autotrack.models.pickling import RecordingPickler
+def _write_code(
+    folder: str, modules: tuple[str, ...], remark: Callable[[str], None]
+) -> tuple[frozenset[str], int, dict[str, str]]:
+    """What the packed modules import, their size, and the digests of their files."""
+    from autotrack.models.packing import pack
 
-    pickler, sink = _dump(path, model, RecordingPickler)
-    return _Written(pickler.modules, sink.size, sink.digest)
-
-
-def _write_plain(path: str, model: Any, remark: Callable[[str], None]) -> _Written:
-    from autotrack.models.pickling import PlainPickler
-
-    pickler, sink = _dump(path, model, PlainPickler, "; serialization_format='cloudpickle' takes more")
-    if pickler.script_names:
-        remark(
-            f"the pickle of this {type(model).__name__} only names what the script itself defines "
-            f"({', '.join(sorted(pickler.script_names))}): no other program can load it. Move that to a module of its "
-            "own, or leave serialization_format at 'cloudpickle', which takes it along"
-        )
-    return _Written(pickler.modules, sink.size, sink.digest)
-
-
-def _write_skops(path: str, model: Any, remark: Callable[[str], None]) -> _Written:
-    from autotrack.models.skops_file import dump, unknown_types
-
-    dumped = dump(model)
-    _write_file(path, dumped.data)
-    if unknown := unknown_types(dumped.types):
-        remark(
-            f"the skops file of this {type(model).__name__} holds types that have to be trusted by name when it is "
-            f"loaded: load_model(…, trusted_types={unknown})"
-        )
-    digest = digests.of_bytes(dumped.data) if len(dumped.data) <= HASHED else ""
-    return _Written(dumped.modules, len(dumped.data), digest, dumped.types)
-
-
-def _dump(path: str, model: Any, make_pickler: Callable[[Any], Any], hint: str = "") -> tuple[Any, Any]:
-    """The pickler when it is done, and the sink that it wrote to."""
-    from autotrack.models.pickling import Sink
-
-    fd = os.open(path, _FLAGS, 0o666)
-    try:
-        sink = Sink(fd, HASHED)
-        pickler = make_pickler(sink)
-        try:
-            pickler.dump(model)
-        except OSError as error:
-            if error is sink.error:
-                raise
-            raise _unpicklable(model, pickler.last, error, hint) from error
-        except Exception as error:
-            raise _unpicklable(model, pickler.last, error, hint) from error
-    finally:
-        os.close(fd)
-    return pickler, sink
-
-
-def _unpicklable(model: Any, last: Any, error: Exception, hint: str) -> ModelError:
-    from autotrack.models.pickling import find_path
-
-    message = f"{type(model).__name__} cannot be pickled: {error}"
-    if last is not model and (path := find_path(model, last)) is not None:
-        message += f" (at {type(model).__name__}{path}, a {type(last).__module__}.{type(last).__qualname__})"
-    return ModelError(message + hint)
+    packed = pack(modules)
+    size = 0
+    taken: dict[str, str] = {}
+    for file in packed.files:
+        path = f"{folder}/{CODE}/{file.path}"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_file(path, file.data)
+        size += len(file.data)
+        taken[f"{CODE}/{file.path}"] = file.digest
+    for name, why in sorted(packed.left_out.items()):
+        remark(f"the model needs the module {name}, which is not packed with it: {why}")
+    return packed.imports, size, taken
 
 
 def _write_example(folder: str, data: Any, remark: Callable[[str], None]) -> tuple[dict[str, str], int, dict[str, str]]:
@@ -254,8 +214,8 @@ def _write_example(folder: str, data: Any, remark: Callable[[str], None]) -> tup
     except (TypeError, ValueError, RecursionError) as error:
         remark(f"the input example is left out of the model: {error}")
         return {}, 0, {}
-    _write_file(f"{folder}/{FILE}", text)
-    _write_file(f"{folder}/{SERVING_FILE}", serving_text)
+    write_file(f"{folder}/{FILE}", text)
+    write_file(f"{folder}/{SERVING_FILE}", serving_text)
     taken = {FILE: digests.of_bytes(text), SERVING_FILE: digests.of_bytes(serving_text)}
     return example.info, len(text) + len(serving_text), taken
 
@@ -277,16 +237,6 @@ def _environment_files(requirements: Requirements) -> _Environment:
     conda_text = "\n".join(conda).encode() + b"\n"
     taken = {"requirements.txt": digests.of_bytes(requirements_text), "conda.yaml": digests.of_bytes(conda_text)}
     return _Environment(requirements_text, conda_text, {**taken, "python_env.yaml": _PYTHON_ENV_DIGEST})
-
-
-def _write_file(path: str, data: bytes) -> None:
-    fd = os.open(path, _FLAGS, 0o666)
-    try:
-        written = os.write(fd, data)
-        while written < len(data):
-            written += os.write(fd, data[written:])
-    finally:
-        os.close(fd)
 
 
 def _make_folder(path: str) -> None:

@@ -6,15 +6,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from autotrack.errors import SettingsError
-from autotrack.settings import SERIALIZATION_FORMATS
+from autotrack.settings import NATIVE_FORMATS, SERIALIZATION_FORMATS
 
 CLOUDPICKLE: Final = "cloudpickle"
 PICKLE: Final = "pickle"
 SKOPS: Final = "skops"
 
-MODEL_FILES: Final[Mapping[str, str]] = {CLOUDPICKLE: "model.pkl", PICKLE: "model.pkl", SKOPS: "model.skops"}
+XGBOOST: Final = "xgboost"
+LIGHTGBM: Final = "lightgbm"
+CATBOOST: Final = "catboost"
 
-NEEDS: Final[Mapping[str, str]] = {CLOUDPICKLE: "cloudpickle", SKOPS: "skops"}
+MODEL_FILES: Final[Mapping[str, str]] = {
+    CLOUDPICKLE: "model.pkl",
+    PICKLE: "model.pkl",
+    SKOPS: "model.skops",
+    XGBOOST: "model.ubj",
+    LIGHTGBM: "model.lgb",
+    CATBOOST: "model.cb",
+}
+
+NEEDS: Final[Mapping[str, str]] = {
+    CLOUDPICKLE: "cloudpickle",
+    SKOPS: "skops",
+    **{name: name for name in NATIVE_FORMATS},
+}
 """The module that a file of the form cannot be loaded without, where there is one."""
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from autotrack.errors import ModelError
 from autotrack.models.formats import PICKLE, SKOPS, type_names
 from autotrack.models.mlmodel import PYTHON, ModelInfo, read_mlmodel
-from autotrack.settings import SERIALIZATION_FORMATS
+from autotrack.models.packed import importable
+from autotrack.settings import NATIVE_FORMATS, SERIALIZATION_FORMATS
 
 
 class ModelVersionWarning(UserWarning):
@@ -47,7 +48,7 @@ def load_model(folder: Path, *, trusted_types: Iterable[str | type] | None = Non
     trusted = type_names(() if trusted_types is None else trusted_types)
     info = read_mlmodel(folder)
     path = _pickle_path(info)
-    if trusted_types is not None and info.serialization_format != SKOPS:
+    if trusted_types is not None and info.serialization_format not in (SKOPS, *NATIVE_FORMATS):
         raise ModelError(
             f"{info.folder} holds a pickle, which runs whatever stands in it: trusted_types has no hold on that, only "
             "on a skops file. Load it without trusted_types if you trust where it comes from"
@@ -69,11 +70,11 @@ def load_model(folder: Path, *, trusted_types: Iterable[str | type] | None = Non
 
 def _pickle_path(info: ModelInfo) -> Path:
     """The file to load, inside the folder and nowhere else."""
-    if "sklearn" not in info.flavors:
+    if "sklearn" not in info.flavors and not info.serialization_format:
         known = ", ".join(sorted(map(str, info.flavors))) or "none"
         raise ModelError(f"{info.folder} has no sklearn flavor, which is the one that can be loaded (it has: {known})")
     if not info.pickled_model:
-        raise ModelError(f"the sklearn flavor of {info.folder} names no pickled_model")
+        raise ModelError(f"the flavor of {info.folder} names no pickled_model and no data")
     if (form := info.serialization_format or PICKLE) not in SERIALIZATION_FORMATS:
         known = ", ".join(SERIALIZATION_FORMATS)
         raise ModelError(f"{info.folder} is in the format {form!r}; what can be loaded is {known}")
@@ -97,7 +98,12 @@ def _read(file: Any, path: Path, info: ModelInfo, trusted: frozenset[str]) -> An
             from autotrack.models.skops_file import load
 
             return load(path, trusted)
-        return pickle.load(file)
+        if info.serialization_format in NATIVE_FORMATS:
+            from autotrack.models.native import load_native
+
+            return load_native(info, path)
+        with importable(info):
+            return pickle.load(file)
     except ModelError:
         raise
     except ModuleNotFoundError as error:
@@ -110,7 +116,7 @@ def _read(file: Any, path: Path, info: ModelInfo, trusted: frozenset[str]) -> An
             f"{info.folder} needs the module {error.name!r}, which is not installed here: {way}"
         ) from error
     except Exception as error:
-        verb = "loaded" if is_skops else "unpickled"
+        verb = "loaded" if is_skops or info.serialization_format in NATIVE_FORMATS else "unpickled"
         raise ModelError(
             f"{info.folder} cannot be {verb}: {type(error).__name__}: {error}. It was written by {_versions(info)}, "
             f"this is {_versions_here()}: {install}"

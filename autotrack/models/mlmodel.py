@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from autotrack.errors import ModelError
 from autotrack.models.signature import Signature
@@ -29,9 +29,10 @@ class ModelInfo:
     folder : where it stands.
     estimator_class : dotted name of the model's class; empty in a folder that others wrote.
     pickled_model : path of the model's file as the folder states it; not checked, see `autotrack.models.load_model`.
-    serialization_format : ``cloudpickle``, ``pickle`` or ``skops``.
+    serialization_format : ``cloudpickle``, ``pickle`` or ``skops``; ``xgboost``, ``lightgbm`` or ``catboost`` for that
+        library's own file.
     python_version, sklearn_version : those that wrote it; empty where it does not say.
-    local_modules : modules it needs that no distribution installs.
+    local_modules : modules it needs that no distribution installs, those in its ``code/`` among them.
     size : bytes of the model itself, ``None`` where it does not say.
     flavors : all that the file says, by flavor.
     metadata : the file's own ``metadata``.
@@ -54,6 +55,17 @@ class ModelInfo:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Flavor(NamedTuple):
+    """What an ``MLmodel`` says of a library's own file, as MLflow's flavor of that name.
+
+    ``params`` are the estimator's, as JSON, where the file itself does not keep them.
+    """
+
+    name: str
+    keys: Mapping[str, str]
+    params: str = ""
+
+
 def render_mlmodel(
     *,
     artifact_path: str,
@@ -70,32 +82,46 @@ def render_mlmodel(
     model_file: str = "model.pkl",
     serialization_format: str = "cloudpickle",
     skops_types: tuple[str, ...] = (),
+    native: Flavor | None = None,
+    code: str = "",
 ) -> str:
-    """The text of an ``MLmodel`` with a scikit-learn model, without the cost of a YAML library."""
+    """The text of an ``MLmodel``, without the cost of a YAML library."""
+    where = (
+        f"    loader_module: mlflow.sklearn\n    model_path: {model_file}\n    predict_fn: predict\n"
+        if native is None
+        else f"    data: {model_file}\n    loader_module: mlflow.{native.name}\n"
+    )
     function = (
         f"""\
   python_function:
+{f"    code: {code}{chr(10)}" if code else ""}\
     env:
       conda: conda.yaml
       virtualenv: python_env.yaml
-    loader_module: mlflow.sklearn
-    model_path: {model_file}
-    predict_fn: predict
+{where}\
     python_version: {quote(PYTHON)}
 """
         if predicts
         else ""
     )
+    if native is None:
+        flavor = (
+            f"  sklearn:\n    code: {code or 'null'}\n    pickled_model: {model_file}\n"
+            f"    serialization_format: {serialization_format}\n    sklearn_version: {quote(sklearn_version)}\n"
+        )
+    else:
+        keys = "".join(f"    {key}: {quote(value)}\n" for key, value in native.keys.items())
+        flavor = f"  {native.name}:\n    code: {code or 'null'}\n{keys}"
     lines = [
         f"artifact_path: {quote(artifact_path)}\n",
         "flavors:\n",
         function,
-        f"  sklearn:\n    code: null\n    pickled_model: {model_file}\n",
-        f"    serialization_format: {serialization_format}\n    sklearn_version: {quote(sklearn_version)}\n",
+        flavor,
         # MLflow opens a skops file only so. We never read it: a file must not say of itself that it can be trusted.
         f"    skops_trusted_types: [{', '.join(map(quote, skops_types))}]\n" if skops_types else "",
         f"metadata:\n  autotrack:\n    estimator_class: {quote(estimator_class)}\n",
         f"    local_modules: [{', '.join(map(quote, local_modules))}]\n",
+        f"    params: {quote(native.params)}\n" if native is not None and native.params else "",
         f"    python_version: {quote(PYTHON)}\n",
         f"mlflow_version: {FORMAT}\nmodel_id: null\nmodel_size_bytes: {size}\n",
         f"model_uuid: {quote(model_uuid)}\nrun_id: {quote(run_id)}\n",
@@ -166,6 +192,11 @@ def _info(folder: Path, path: Path, data: dict[str, Any], flavors: dict[str, dic
     ours = ours if isinstance(ours, dict) else {}
     local = ours.get("local_modules")
     size = data.get("model_size_bytes")
+    file, form = _text(sklearn.get("pickled_model")), _text(sklearn.get("serialization_format"))
+    if "sklearn" not in flavors:
+        from autotrack.models.native import file_of
+
+        file, form = file_of(flavors)
     return ModelInfo(
         folder=folder,
         run_id=_text(data.get("run_id")),
@@ -173,8 +204,8 @@ def _info(folder: Path, path: Path, data: dict[str, Any], flavors: dict[str, dic
         model_uuid=_text(data.get("model_uuid")),
         created=_text(data.get("utc_time_created")),
         estimator_class=_text(ours.get("estimator_class")),
-        pickled_model=_text(sklearn.get("pickled_model")),
-        serialization_format=_text(sklearn.get("serialization_format")),
+        pickled_model=file,
+        serialization_format=form,
         python_version=_text(function.get("python_version") or ours.get("python_version")),
         sklearn_version=_text(sklearn.get("sklearn_version")),
         local_modules=tuple(map(str, local)) if isinstance(local, list) else (),

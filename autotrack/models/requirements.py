@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from autotrack.models.formats import CLOUDPICKLE, NEEDS
+from autotrack.settings import NATIVE_FORMATS
 
 FRAMEWORKS: Final = ("numpy", "sklearn")
-"""Pinned for every model, named by its bytes or not."""
+"""Pinned for every model, named by its bytes or not; a library's own file takes numpy alone."""
 
 # Distributions that are not called like the module they install. Any other is found too, only not as fast.
 _DISTRIBUTIONS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -58,14 +59,20 @@ def find_requirements(modules: Iterable[str], *, serialization_format: str = CLO
     tops = {name.partition(".")[0] for name in modules}
     if serialization_format in NEEDS:
         tops.add(NEEDS[serialization_format])
-    return _find(frozenset(tops))
+    frameworks = FRAMEWORKS[:1] if serialization_format in NATIVE_FORMATS else FRAMEWORKS
+    return _find(frozenset(tops.union(frameworks)))
+
+
+def is_local(top: str) -> bool:
+    """Whether this top-level module is the user's own: part of no distribution, of no Python, and not the script."""
+    return top not in sys.stdlib_module_names and top not in _SCRIPTS and _pins(top) is None
 
 
 @lru_cache(maxsize=256)
 def _find(tops: frozenset[str]) -> Requirements:
     pins: set[str] = set()
     local: set[str] = set()
-    for top in tops.union(FRAMEWORKS) - sys.stdlib_module_names - _SCRIPTS:
+    for top in tops - sys.stdlib_module_names - _SCRIPTS:
         found = _pins(top)
         if found is None:
             local.add(top)

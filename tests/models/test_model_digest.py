@@ -26,7 +26,7 @@ from autotrack.entities import LoggedModel
 from autotrack.errors import ModelError
 from autotrack.events import ModelLogged
 from autotrack.models import write_model
-from autotrack.models.folder import HASHED
+from autotrack.models.serialising import HASHED
 
 X = pd.DataFrame({"a": np.arange(60.0), "b": np.arange(60.0) % 7})
 y = (X["a"] % 2).astype(int)

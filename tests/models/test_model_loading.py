@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -146,6 +147,7 @@ from autotrack.models import write_model
 write_model(pathlib.Path("m"), FunctionTransformer(features.double), run_id="", signature=None, created=0)
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    shutil.rmtree(tmp_path / "m" / "code")
 
     with pytest.raises(ModelError, match=r"'features'.*stood beside the script"):
         load_model(tmp_path / "m")

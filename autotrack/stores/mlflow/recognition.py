@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from autotrack.entities import DEFAULT_EXPERIMENT, FAILED, FINISHED, KILLED, RUNNING, LoggedModel, Metric, Run
+from autotrack.settings import NATIVE_FORMATS
 from autotrack.stores.mlflow.data import MlflowDataset, dataset_from
 from autotrack.stores.mlflow.translation import (
     GIT_BRANCH,
@@ -116,6 +117,8 @@ def models_from(history: str) -> list[LoggedModel]:
             flavors = entry.get("flavors")
             sklearn = flavors.get("sklearn") if isinstance(flavors, dict) else None
             written = sklearn.get("serialization_format") if isinstance(sklearn, dict) else None
+            if written is None and isinstance(flavors, dict):
+                written = next((name for name in NATIVE_FORMATS if name in flavors), None)
             found[path] = LoggedModel(path, serialization_format=written if isinstance(written, str) else "")
     return list(found.values())
 

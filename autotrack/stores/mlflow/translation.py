@@ -11,6 +11,7 @@ from typing import Any, Final
 from autotrack.entities import BROKEN, FAILED, FINISHED, KILLED, RUNNING, LoggedModel, Metric, Note, Run
 from autotrack.entities import experiment_id as id_of_experiment
 from autotrack.models.mlmodel import FORMAT, ModelInfo
+from autotrack.settings import NATIVE_FORMATS
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.data import MlflowDataset, dataset_for
 from autotrack.stores.state import RunState
@@ -294,6 +295,9 @@ def history_of(models: Iterable[MlflowModel]) -> str:
 
 def _flavors(model: LoggedModel, run: Run) -> dict[str, Any]:
     packages = run.process.get("packages")
+    if model.serialization_format in NATIVE_FORMATS:
+        name = model.serialization_format
+        return {name: {"code": None}, "python_function": {"loader_module": f"mlflow.{name}"}}
     version = packages.get("scikit-learn", "") if isinstance(packages, Mapping) else ""
     sklearn = {
         "pickled_model": "model.skops" if model.serialization_format == "skops" else "model.pkl",
