@@ -65,13 +65,9 @@ def locate_model(uri: str | os.PathLike[str], *, store: StoreLike = None) -> Loc
             raise ModelError(f"{text.plain(reference)!r} is no model URI; expected {FORM}")
         return replace(locate_in_run(get_run(run_reference, store=store), path), reference=reference)
     if scheme == "models":
-        from autotrack.query.registered import find_registered
-
-        run, model = find_registered(reference, store)
-        found = locate_in_run(run, model.path)
-        if digests.is_digest(model.digest):
-            found = replace(found, digest=model.digest)
-        return replace(found, reference=reference)
+        run, path, digest = _registered(reference, store)
+        found = locate_in_run(run, path)
+        return replace(found, reference=reference, digest=digest if digests.is_digest(digest) else found.digest)
     if scheme in _OBJECT_SCHEMES:
         return _in_object_store(reference)
     if scheme == "file":
@@ -118,6 +114,14 @@ def locate_in_run(run: RunView, path: str = "model") -> LocatedModel:
     )
 
 
+def _registered(reference: str, store: StoreLike) -> tuple[RunView, str, str]:
+    """The run, path and digest of a registered version."""
+    from autotrack.query.registered import find_registered
+
+    run, model = find_registered(reference, store)
+    return run, model.path, model.digest
+
+
 def _in_folder(folder: Path, reference: str, store: StoreLike) -> LocatedModel:
     if not folder.is_dir():
         raise ModelError(f"no model at {text.plain(str(folder))!r}: there is no such folder; expected {FORM}")
@@ -128,7 +132,7 @@ def _in_folder(folder: Path, reference: str, store: StoreLike) -> LocatedModel:
 
 def _in_own_store(folder: Path, reference: str, store: StoreLike) -> LocatedModel | None:
     """A folder among the artifacts of the store that is meant is that run's model, digest and all."""
-    from autotrack.stores.local import LocalStore
+    from autotrack.stores.local import ARTIFACTS, LocalStore
     from autotrack.stores.memory import MemoryStore
 
     uri = settings.store_uri() if store is None else store
@@ -141,7 +145,7 @@ def _in_own_store(folder: Path, reference: str, store: StoreLike) -> LocatedMode
         opened, keeper = uri, None
     if not isinstance(opened, (LocalStore, MemoryStore)):
         return None
-    root = Path(os.path.realpath(opened.artifact_folder("any").parent))
+    root = Path(os.path.realpath(opened.root if isinstance(opened, MemoryStore) else opened.folder / ARTIFACTS))
     place = Path(os.path.realpath(folder))
     if not place.is_relative_to(root):
         return None
