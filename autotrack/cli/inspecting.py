@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _LISTED: Final = 40
 _LONGEST: Final = 300
 _STEPS: Final = 60
+_LISTS: Final = ("steps", "transformers", "transformer_list", "estimators")
+"""Parameters whose estimators are shown by the names that they have there."""
 
 
 @click.command(short_help="Look into a model without loading it.")
@@ -145,11 +147,11 @@ _DIGESTS: Final = {
 def _loading(located: LocatedModel, found: Inspection) -> str:
     if found.digest_state == "different":
         return "refused, because it is not what was logged"
-    if located.doubt and found.runs_code:
+    if not located.doubt:
+        return "allowed"
+    if found.runs_code:
         return f"refused unless trusted, because it comes from {located.doubt}"
-    return (
-        "allowed" if not located.doubt else f"allowed, because nothing of it runs, though it comes from {located.doubt}"
-    )
+    return f"allowed, because nothing of it runs, though it comes from {located.doubt}"
 
 
 def _versions(found: Inspection) -> str:
@@ -200,8 +202,9 @@ def _tree(estimator: Estimator | None) -> Iterator[tuple[str, str]]:
             return
         label = f"{current.label}: " if current.label else ""
         changed = [f"{param.name}={param.value}" for param in current.params if param.changed]
-        unknown = [f"{param.name}={param.value}" for param in current.params if param.changed is None]
-        own = ", ".join(text for text in changed or unknown if not _is_part(text, current))
+        if all(param.changed is None for param in current.params):  # a class whose defaults nobody knows
+            changed = [f"{param.name}={param.value}" for param in current.params]
+        own = ", ".join(text for text in changed if not _is_part(text, current))
         detail = f"{current.detail}  " if current.detail else ""
         yield f"{'  ' * depth}{label}{current.name}", f"{detail}{own}"
         waiting += [(part, depth + 1) for part in reversed(current.parts)]
@@ -211,9 +214,7 @@ def _is_part(text: str, estimator: Estimator) -> bool:
     """Whether a parameter holds the estimators that are listed below it anyway."""
     name = text.partition("=")[0]
     labels = {part.label.partition("[")[0] for part in estimator.parts}
-    return name in labels or (
-        bool(estimator.parts) and name in ("steps", "transformers", "transformer_list", "estimators")
-    )
+    return name in labels or (bool(estimator.parts) and name in _LISTS)
 
 
 def _some(rows: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

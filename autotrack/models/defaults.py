@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +13,11 @@ _LIBRARIES: Final = frozenset({"sklearn", "imblearn", "lightgbm", "catboost"})
 _MAX_SOURCE: Final = 4 * 2**20
 
 
+@dataclass(frozen=True, slots=True)
 class NoDefault:
-    """Stands for the default of a parameter that has none, or one that is no plain value."""
+    """Stands for the default of a parameter that has none, or one that is no plain value: ``text`` is its source."""
+
+    text: str = ""
 
 
 NO_DEFAULT: Final = NoDefault()
@@ -69,5 +73,5 @@ def _arguments(arguments: ast.arguments) -> dict[str, Any]:
         try:
             found[argument.arg] = NO_DEFAULT if value is None else ast.literal_eval(value)
         except ValueError:
-            found[argument.arg] = NO_DEFAULT
+            found[argument.arg] = NO_DEFAULT if value is None else NoDefault(ast.unparse(value))
     return found

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from autotrack.models.defaults import NO_DEFAULT, defaults_of
+from autotrack.models.defaults import NO_DEFAULT, NoDefault, defaults_of
 from autotrack.models.symbols import Blob, Items, Made, Name, Pairs, Symbol, attributes, class_of, shown
 
 _MOST: Final = 500
 """So many estimators of one model are looked at."""
+
+_MOST_PARAMS: Final = 5_000
+"""So many parameters and attributes of them all."""
 
 _DEEPEST: Final = 20
 _PLAIN: Final = frozenset({"numpy", "scipy", "pandas", "polars", "pyarrow", *sys.stdlib_module_names})
@@ -71,6 +74,7 @@ def estimator_of(root: Symbol) -> Estimator | None:
 class _Builder:
     def __init__(self) -> None:
         self.left = _MOST
+        self.params_left = _MOST_PARAMS
         self.above: set[int] = set()
 
     def build(self, symbol: Made, label: str, detail: str, depth: int) -> Estimator:
@@ -82,6 +86,9 @@ class _Builder:
         self.above.add(id(symbol))
         defaults = defaults_of(module, name) if module else None
         for key, value in attributes(symbol).items():
+            self.params_left -= 1
+            if self.params_left < 0:
+                break
             if key.endswith("_") and not key.startswith("_"):
                 if key in _INSIDE and _is_estimator(value):
                     made.parts += self.parts(key, value, depth)
@@ -133,9 +140,13 @@ def _is_estimator(symbol: Symbol) -> bool:
 def _differs(value: Symbol, default: Any, *, known: bool) -> bool | None:
     if not known:
         return None
-    if default is NO_DEFAULT:
+    if isinstance(default, NoDefault):
+        if isinstance(value, Name) and default.text:
+            return value.name != default.text.rpartition(".")[2]
+        if isinstance(value, float) and value != value:
+            return default.text not in ("np.nan", "numpy.nan", "float('nan')")
         return True if isinstance(value, (Made, Items, Pairs)) else None
-    plain = _plain(value, 4)
+    plain = _plain(value, 3)
     if plain is NO_DEFAULT:
         return True
     return bool(type(plain) is not type(default) or plain != default) and not (plain != plain and default != default)
@@ -146,7 +157,7 @@ def _plain(symbol: Symbol, depth: int) -> Any:
     if isinstance(symbol, (Name, Blob, Made)) or depth == 0:
         return NO_DEFAULT
     if isinstance(symbol, Items):
-        if symbol.count > 20:
+        if symbol.count > 8:
             return NO_DEFAULT
         values = [_plain(item, depth - 1) for item in symbol.items]
         if NO_DEFAULT in values or symbol.kind not in ("list", "tuple"):

@@ -18,6 +18,7 @@ from autotrack.models.symbols import Blob, Items, Made, Pairs, Reading, Symbol
 
 MOST_STEPS: Final = 3_000_000
 MOST_SECONDS: Final = 20.0
+_MOST_STATES: Final = 8
 
 
 def read_pickle(file: BinaryIO, *, most_steps: int = MOST_STEPS, most_seconds: float = MOST_SECONDS) -> Reading:
@@ -320,7 +321,7 @@ def _object(m: Machine) -> None:
 @_on(b"b")
 def _build(m: Machine) -> None:
     state, target = m.pop(), m.top()
-    if isinstance(target, Made):
+    if isinstance(target, Made) and len(target.states) < _MOST_STATES:
         target.states.append(state)
 
 

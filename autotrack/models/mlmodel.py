@@ -37,6 +37,7 @@ class ModelInfo:
     size : bytes of the model itself, ``None`` where it does not say.
     flavors : all that the file says, by flavor.
     metadata : the file's own ``metadata``.
+    example : what it says of its input example; read one with `autotrack.models.example_reading`.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class ModelInfo:
     signature: Signature | None = None
     flavors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 def render_mlmodel(
@@ -182,6 +184,7 @@ def _info(folder: Path, path: Path, data: dict[str, Any], flavors: dict[str, dic
     ours = metadata.get("autotrack")
     ours = ours if isinstance(ours, dict) else {}
     local = ours.get("local_modules")
+    example = data.get("saved_input_example_info")
     size = data.get("model_size_bytes")
     return ModelInfo(
         folder=folder,
@@ -199,6 +202,7 @@ def _info(folder: Path, path: Path, data: dict[str, Any], flavors: dict[str, dic
         signature=_signature(path, data.get("signature")),
         flavors=flavors,
         metadata=metadata,
+        example=example if isinstance(example, dict) else {},
     )
 
 

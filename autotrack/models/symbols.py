@@ -143,6 +143,8 @@ def _pieces(symbol: Symbol, depth: int) -> Iterator[str]:
     if isinstance(symbol, (str, bytes)):
         text = repr(symbol)
         yield text if len(text) <= 80 else text[:79] + "…"
+    elif isinstance(symbol, int) and symbol.bit_length() > 1024:
+        yield f"<integer of {symbol.bit_length():,} bits>"
     elif symbol is None or isinstance(symbol, (bool, int, float)):
         yield repr(symbol)
     elif isinstance(symbol, Name):
@@ -185,7 +187,7 @@ def _made(symbol: Made, depth: int) -> Iterator[str]:
         yield from _pieces(state.items[0] if isinstance(state, Items) and state.items else None, depth - 1)
         yield ", …)"
     else:
-        yield f"{name or '<object>'}(…)"
+        yield "<function>" if name == "_make_function" else f"{name or '<object>'}(…)"
 
 
 def _numpy_scalar(symbol: Made) -> float | int | bool | None:
