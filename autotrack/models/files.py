@@ -44,6 +44,7 @@ class ModelFiles:
             self._root: Final = os.path.realpath(folder, strict=True)
         except (OSError, ValueError) as error:
             raise ModelError(f"{folder} is not a model folder: no MLmodel in it (it does not exist)") from error
+        self.is_hashed = False
         self._kept: dict[str, bytes] = {}
         self._open: dict[str, BufferedReader] = {}
 
@@ -64,6 +65,7 @@ class ModelFiles:
         ModelError
             When one of them cannot be read, leads out of the folder, or they are too many.
         """
+        self.is_hashed = True
         taken: dict[str, str] = {}
         left = KEPT
         for place, folders, names in os.walk(self._root):
@@ -147,7 +149,9 @@ class ModelFiles:
         """
         with self.open(found) as file:
             try:
-                data = file.read(most + 1)
+                size = file.seek(0, os.SEEK_END)
+                file.seek(0)
+                data = file.read(min(size, most) + 1)
             except OSError as error:
                 raise ModelError(f"{self.folder / found} cannot be read: {error}") from error
         if len(data) > most:

@@ -14,7 +14,7 @@ from autotrack.errors import ModelError, ModelRefused
 from autotrack.models.code_paths import importable, level_outside
 from autotrack.models.files import ModelFiles
 from autotrack.models.formats import CLOUDPICKLE, PICKLE, SKOPS, type_names
-from autotrack.models.mlmodel import MLMODEL, PYTHON, ModelInfo, parse_mlmodel, read_mlmodel
+from autotrack.models.mlmodel import MAX_SIZE, MLMODEL, PYTHON, ModelInfo, parse_mlmodel, read_mlmodel
 from autotrack.settings import SERIALIZATION_FORMATS
 
 RUN_CODE: Final = (CLOUDPICKLE, PICKLE)
@@ -100,8 +100,9 @@ def load_model(
 
 
 def _read_info(files: ModelFiles) -> ModelInfo:
-    content = files.kept(MLMODEL)
-    return read_mlmodel(files.folder) if content is None else parse_mlmodel(files.folder, content)
+    if not files.is_hashed or not files.path(MLMODEL).is_file():
+        return read_mlmodel(files.folder)
+    return parse_mlmodel(files.folder, files.read(files.find(MLMODEL, "description"), MAX_SIZE))
 
 
 def _find_file(files: ModelFiles, info: ModelInfo) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ FORMAT: Final = "3.17.2"
 """The MLflow release whose folder format this is."""
 
 PYTHON: Final = ".".join(str(part) for part in sys.version_info[:3])
-_MAX_SIZE: Final = 64 * 2**20
+MAX_SIZE: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def read_mlmodel(folder: Path) -> ModelInfo:
     path = folder / MLMODEL
     try:
         with open_file(path) as file:
-            data = file.read(_MAX_SIZE + 1)
+            data = file.read(min(os.fstat(file.fileno()).st_size, MAX_SIZE) + 1)
     except FileNotFoundError:
         there = "it does not exist" if not folder.exists() else _listing(folder)
         raise ModelError(f"{folder} is not a model folder: no {MLMODEL} in it ({there})") from None
@@ -160,8 +161,8 @@ def parse_mlmodel(folder: Path, content: bytes) -> ModelInfo:
         When it cannot be understood.
     """
     path = folder / MLMODEL
-    if len(content) > _MAX_SIZE:
-        raise ModelError(f"{path} is larger than {_MAX_SIZE >> 20} MiB: that is no MLmodel file")
+    if len(content) > MAX_SIZE:
+        raise ModelError(f"{path} is larger than {MAX_SIZE >> 20} MiB: that is no MLmodel file")
 
     from autotrack.models.plain_yaml import parse
 
