@@ -19,6 +19,7 @@ COMMANDS: Final[dict[str, str]] = {
     "alias": "autotrack.cli.registry:alias",
     "delete": "autotrack.cli.registry:delete",
     "diff": "autotrack.cli.model_diff:diff",
+    "inspect": "autotrack.cli.inspecting:inspect",
 }
 """Name → ``module:command``, in the order in which ``autotrack models --help`` lists them."""
 
