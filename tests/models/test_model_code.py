@@ -58,7 +58,7 @@ LOAD = """
 import sys
 import numpy as np
 from autotrack import load_model
-model = load_model(sys.argv[1])
+model = load_model(sys.argv[1], trusted=True)
 print(np.abs(model.predict(np.arange(20.0).reshape(10, 2)) - np.load(sys.argv[2])).max())
 """
 FILES = [
@@ -183,18 +183,18 @@ def _text(value: int, more: str = "") -> str:
 def test_where_no_such_module_is_here_the_models_own_stays(write_with: Callable[..., Path]) -> None:
     folder = write_with("a", one=_text(1))
 
-    model = load_model(folder)
+    model = load_model(folder, trusted=True)
 
     assert model.predict() == 1
     assert sys.modules["folder_one"].Model is type(model)
-    assert type(load_model(folder)) is type(model)
+    assert type(load_model(folder, trusted=True)) is type(model)
     assert "return 1" in inspect.getsource(type(model).predict)
 
 
 def test_another_process_gets_the_models_classes_along(write_with: Callable[..., Path]) -> None:
     first, second = write_with("a", one=_text(1)), write_with("b", one=_text(2))
 
-    shipped = [cloudpickle.dumps(load_model(folder)) for folder in (first, second)]
+    shipped = [cloudpickle.dumps(load_model(folder, trusted=True)) for folder in (first, second)]
 
     forget()
     assert [pickle.loads(data).predict() for data in shipped] == [1, 2]
@@ -204,7 +204,7 @@ def test_another_process_gets_the_models_classes_along(write_with: Callable[...,
 def test_two_versions_of_one_module_live_side_by_side(write_with: Callable[..., Path]) -> None:
     first, second = write_with("a", one=_text(1)), write_with("b", one=_text(2))
 
-    models = [load_model(first), load_model(second), load_model(first), load_model(second)]
+    models = [load_model(path, trusted=True) for path in (first, second, first, second)]
 
     assert [model.predict() for model in models] == [1, 2, 1, 2]
     assert type(models[0]) is type(models[2])
@@ -225,12 +225,12 @@ def test_a_module_of_the_programs_own_stays_what_it_is(
     monkeypatch.syspath_prepend(str(mine))
 
     # It was not imported yet, it can be all the same.
-    model = load_model(folder)
+    model = load_model(folder, trusted=True)
     assert "folder_one" not in sys.modules
 
     own = importlib.import_module("folder_one")
     two = importlib.import_module("folder_two")
-    again = load_model(folder)
+    again = load_model(folder, trusted=True)
 
     assert own.Model().predict() == 100
     assert sys.modules["folder_one"] is own
@@ -246,17 +246,17 @@ def test_a_module_with_the_same_sources_is_used(write_with: Callable[..., Path],
     monkeypatch.syspath_prepend(str(folder.parent / "project-a"))
     own = importlib.import_module("folder_one")
 
-    assert type(load_model(folder)) is own.Model
+    assert type(load_model(folder, trusted=True)) is own.Model
 
 
 def test_a_module_that_raises_leaves_nothing_behind(write_with: Callable[..., Path], monkeypatch: Any) -> None:
     folder = write_with("a", one=_text(1))
     (folder / "code" / "folder_one.py").write_text("import folder_nowhere\n")
     with pytest.raises(ModelError, match="needs the module 'folder_nowhere'"):
-        load_model(folder)
+        load_model(folder, trusted=True)
     (folder / "code" / "folder_one.py").write_text("def")
     with pytest.raises(ModelError, match="SyntaxError"):
-        load_model(folder)
+        load_model(folder, trusted=True)
     assert "folder_one" not in sys.modules
 
 
@@ -272,7 +272,7 @@ def test_code_outside_of_the_folder_is_not_read(name: str, write_with: Callable[
     (folder / "MLmodel").write_text(yaml.safe_dump(said))
 
     with pytest.raises(ModelError, match=r"names the code folder"):
-        load_model(folder)
+        load_model(folder, trusted=True)
 
 
 def test_links_and_byte_code_in_the_code_are_not_read(write_with: Callable[..., Path], tmp_path: Path) -> None:
@@ -284,14 +284,14 @@ def test_links_and_byte_code_in_the_code_are_not_read(write_with: Callable[..., 
     (folder / "code" / "__pycache__").mkdir()
     (folder / "code" / "__pycache__" / f"folder_one.{sys.implementation.cache_tag}.pyc").write_bytes(b"\0" * 64)
 
-    assert load_model(folder).predict() == 1
+    assert load_model(folder, trusted=True).predict() == 1
     assert digests.of_folder(folder) == before  # MLflow writes such a folder when it loads the model
 
     source.unlink()
     source.symlink_to(outside)
     forget()
     with pytest.raises(ModelError, match="'folder_one'"):
-        load_model(folder)
+        load_model(folder, trusted=True)
 
 
 # What is packed.

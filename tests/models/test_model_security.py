@@ -213,7 +213,7 @@ def test_a_folder_that_is_linked_into_it_is_not_walked(folder: Path, outside: Pa
 
 
 def test_modules_that_come_along_run_only_when_trusted(folder: Path, mark: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = list(sys.path)
     (folder / "code").mkdir()
     (folder / "code" / "brought.py").write_text(f"import os\nos.mkdir({str(mark)!r})\nvalue = 7\n")
     edit(folder, "code: null", "code: code")
@@ -224,7 +224,7 @@ def test_modules_that_come_along_run_only_when_trusted(folder: Path, mark: Path,
     assert not mark.exists()
     assert load_model(folder, trusted=True) == 7
     assert mark.exists()
-    assert sys.path[-1] == str(folder / "code")
+    assert sys.path == before
     monkeypatch.delitem(sys.modules, "brought")
 
 
