@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ JOURNAL_FILES: Final = "journals"
 GRACE_SECONDS: Final = 86_400
 """How old files of no run have to be: a live process writes a run's files before its journal names them."""
 _ALIVE: Final = "a live process may still write to it; once that has ended it goes"
-_VERSION: Final = "the version {0} of a registered model comes from it; once that is deleted (autotrack models) it goes"
+_VERSION: Final = "the registered model {0} comes from it; once that is deleted (autotrack models delete {1}) it goes"
 _UNKNOWN_VERSIONS: Final = "the registry is damaged and may name it; see autotrack fsck"
 _UNREADABLE: Final = "a journal that cannot be read may tell of it; see autotrack fsck"
 
@@ -89,7 +90,7 @@ def _runs(folder: Path, artifacts: Path, index: Index, older_than: float, named:
         if named is None:
             kept = _UNKNOWN_VERSIONS
         elif run_id in named:
-            kept = _VERSION.format(named[run_id])
+            kept = _VERSION.format(named[run_id], shlex.quote(named[run_id]))
         yield Garbage(RUN, f"{run_id}  {name}", size, run_id, kept)
 
 
