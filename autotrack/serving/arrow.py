@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from autotrack.errors import ModelError
 from autotrack.serving import frames
 from autotrack.serving.forms import check_rows
 from autotrack.serving.problems import BadInput
@@ -95,7 +94,12 @@ def _pyarrow() -> Any:
     try:
         import pyarrow as pa
     except ImportError:
-        raise ModelError("reading Arrow and Parquet needs pyarrow: pip install 'autotrack[serving]'") from None
+        raise BadInput(
+            "unknown_format",
+            "Arrow and Parquet are not read by this server: pyarrow is not installed there (pip install "
+            "'autotrack[serving]')",
+            status=415,
+        ) from None
     return pa
 
 

@@ -21,6 +21,8 @@ _WHOLE: Final = frozenset(
         "LocalOutlierFactor",
         "QuantileTransformer",
         "Birch",
+        "SparsePCA",  # another shape for one row
+        "MiniBatchSparsePCA",
     }
 )
 """Classes of scikit-learn where it is not, or where it is not known well enough."""
@@ -45,14 +47,15 @@ _PLAIN_MODULES: Final = (
     "sklearn.preprocessing._data",
     "sklearn.decomposition._pca",
 )
+_SEARCHES: Final = ("sklearn.model_selection._search", "sklearn.model_selection._search_successive_halving")
 
 
 def is_row_wise(model: Any) -> bool:
     """Whether rows can be predicted together with others, and each gets the answer that it gets alone.
 
     True for the classes of scikit-learn, xgboost, lightgbm and catboost that are known to be so, and for pipelines,
-    searches and ensembles of them; false for every class of others, and for those that are given a function. The last
-    bits of a number may depend on how many rows are multiplied at once.
+    searches and ensembles of them; false for every class of others, and for those that are given a function of the
+    user's. The last bits of a number may depend on how many rows are multiplied at once.
     """
     return _is_row_wise(model, 0)
 
@@ -70,7 +73,7 @@ def _is_row_wise(model: Any, depth: int) -> bool:
     except Exception:  # noqa: BLE001 - whatever it is, it is not known
         return False
     for value in _flattened(params.values(), 0):
-        if isinstance(value, _FUNCTIONS):
+        if isinstance(value, _FUNCTIONS) and not str(value.__module__).startswith("sklearn."):
             return False
         if hasattr(value, "get_params") and not isinstance(value, type) and not _is_row_wise(value, depth + 1):
             return False
@@ -121,6 +124,8 @@ def _without_names(model: Any, depth: int) -> Any:
         pipeline = copy.copy(model)
         pipeline.steps = steps
         return pipeline
+    if kind.__module__ in _SEARCHES and hasattr(model, "best_estimator_"):
+        return _without_names(model.best_estimator_, depth + 1)  # they only hand over to it
     if not kind.__module__.startswith(_PLAIN_MODULES) or getattr(model, "_preprocessor", None) is not None:
         return None
     for value in _flattened(model.get_params(deep=False).values(), 0):

@@ -13,7 +13,7 @@ import pandas as pd
 from autotrack.errors import AutotrackError, ModelError
 from autotrack.models import ModelInfo
 from autotrack.serving.payloads import Payload
-from autotrack.serving.problems import BadInput, name_list, show
+from autotrack.serving.problems import BadInput, name_list, place, show
 from autotrack.serving.rowwise import is_row_wise, without_names
 from autotrack.serving.schema import InputSchema
 
@@ -211,11 +211,14 @@ class Scorer:
             text = " ".join(str(error).split()) or type(error).__name__
             if found := _find_missing(data, text):
                 row, column, value = found
-                where = f"row {row} (counted from 0)" + ("" if column is None else f", column {show(str(column))}")
-                code = "missing_value" if value != value else "wrong_type"
-                columns = () if column is None else (column,)
-                message = f"{where}: the value is {'missing' if value != value else 'infinite'}, which {name} refuses"
-                return BadInput(code, message, columns=columns, row=row)
+                is_missing = value != value
+                return BadInput(
+                    "missing_value" if is_missing else "wrong_type",
+                    f"{place(column, row)}: the value is {'missing' if is_missing else 'infinite'}, which {name} does "
+                    "not take",
+                    columns=(column,),
+                    row=row,
+                )
             return BadInput("model_refused", f"{name}.{method} refuses the rows: {text[:500]}")
         _logger.exception("%s.%s failed", name, method, exc_info=error)
         return ScoringFailed(f"{name}.{method} failed: {type(error).__name__}")
@@ -258,8 +261,8 @@ def _find_missing(data: Any, text: str) -> tuple[int, Any, float] | None:
         return None
     columns = frame.columns.tolist() if frame is not None else range(data.shape[1])
     first: tuple[int, Any, float] | None = None
-    for place, name in enumerate(columns):
-        values = pd.Series(frame.iloc[:, place] if frame is not None else data[:, place])
+    for spot, name in enumerate(columns):
+        values = pd.Series(frame.iloc[:, spot] if frame is not None else data[:, spot])
         wrong = values.isna()
         if values.dtype.kind == "f":
             wrong |= ~np.isfinite(values.to_numpy(dtype=np.float64, na_value=np.nan))

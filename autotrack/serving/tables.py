@@ -74,7 +74,7 @@ def from_columns(data: Mapping[str, Sequence[Any]], schema: InputSchema) -> Any:
                 f"{place(name, None)} holds {count} values, column {show(names[0])} holds {length}: all need as many"
             )
             raise BadInput("ragged_rows", message, columns=(name,))
-    if schema.columns is None or schema.flat:
+    if schema.columns is None or schema.flat or not schema.named:
         return from_rows(names, list(zip(*data.values())), schema)
     return _by_columns(list(data.values()), match(names, schema), length, schema.columns, schema.index)
 

@@ -441,6 +441,19 @@ def test_names_known_from_the_model_alone_are_matched_and_missing_values_are_lef
     assert refusal([{"a": 1}], schema).columns == ("b",)
 
 
+def test_columns_without_names_are_taken_by_position() -> None:
+    schema = InputSchema((Column(None, "double"), Column(None, "string")))
+    for request in (
+        {"inputs": [[1, "x"]]},
+        {"inputs": {"p": [1], "q": ["x"]}},
+        {"columns": ["q", "p"], "data": [[1, "x"]]},
+    ):
+        frame = read(request, schema).data
+        assert frame.to_numpy().tolist() == [[1.0, "x"]]
+        assert frame.columns.tolist() == [0, 1]
+    assert refusal({"inputs": {"p": [1]}}, schema).code == "wrong_length"
+
+
 def test_frames_with_numbers_for_names_are_matched_by_their_text() -> None:
     seen = pd.DataFrame(np.ones((2, 2)))
     frame = read([{"1": 2, "0": 1}], schema_of(seen)).data
