@@ -12,7 +12,9 @@ import click
 
 from autotrack.cli.lazy import LazyGroup
 
-COMMANDS: Final[dict[str, str]] = {}
+COMMANDS: Final[dict[str, str]] = {
+    "serve": "autotrack.cli.serve:serve",
+}
 """Name → ``module:command``, in the order in which ``autotrack models --help`` lists them."""
 
 
