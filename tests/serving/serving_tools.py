@@ -111,8 +111,7 @@ class Serving:
 
     def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "autotrack", "models", "serve", str(folder), "--trusted", "--port", "0"]
-        # A folder outlives no test: what it wrote is read back here.
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the server is ended
         self.process = subprocess.Popen(
             [*command, *arguments],
             stdout=subprocess.PIPE,
