@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from serving_tools import COLUMNS, JSON, application, classification, frame, regression, served, slow
+from served_models import COLUMNS, JSON, application, classification, frame, regression, served, slow
 
 from autotrack.models.loading import load_model
 from autotrack.serving.app import SMALL, Served

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving_tools import Serving, regression, serving, slow, until
+from served_models import Serving, regression, serving, slow, until
 
 from autotrack.errors import SettingsError
 from autotrack.serving.options import ServingOptions
