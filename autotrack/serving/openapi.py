@@ -13,14 +13,14 @@ from typing import Any, Final
 from autotrack.serving.media import ARROW_FILE, ARROW_STREAM, CSV, PARQUET
 from autotrack.serving.schema import Column, InputSchema
 
-_MOST: Final = 1.7976931348623157e308
-_MOST_32: Final = 3.4028234663852886e38
+_TOO_LARGE: Final = float(2**128 - 2**103)
+"""The least number that becomes infinite in 32 bits."""
 _TYPES: Final[dict[str, dict[str, Any]]] = {
     "boolean": {"type": "boolean"},
     "integer": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
     "long": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
-    "float": {"type": "number", "minimum": -_MOST_32, "maximum": _MOST_32},
-    "double": {"type": "number", "minimum": -_MOST, "maximum": _MOST},
+    "float": {"type": "number", "exclusiveMinimum": -_TOO_LARGE, "exclusiveMaximum": _TOO_LARGE},
+    "double": {"type": "number"},
     "string": {"type": "string"},
     "datetime": {
         "type": "string",
@@ -248,8 +248,9 @@ def _row_of(schema: InputSchema) -> dict[str, Any] | None:
 
 
 def _tensor_column(dtype: str) -> Column:
+    # A tensor's signature does not tell whether values may be missing, and most models take none.
     if dtype in ("float64", "float32", "float16"):
-        return Column(None, "double" if dtype == "float64" else "float", nullable=True)
+        return Column(None, "double" if dtype == "float64" else "float")
     if dtype == "bool":
         return Column(None, "boolean")
     if found := re.fullmatch("(u?)int([0-9]+)", dtype):
