@@ -173,12 +173,9 @@ def _request_body(schema: InputSchema, methods: Sequence[str], example: Any) -> 
         {
             "title": title,
             "description": words,
-            "type": "object",
-            "required": [*required],
-            "properties": required | properties,
-            "additionalProperties": False,
+            **_object(own, properties),
         }
-        for title, words, required in forms
+        for title, words, own in forms
     ]
     content: dict[str, Any] = {"application/json": {"schema": {"anyOf": [*schemas, *extra]}}}
     if isinstance(example, dict):
@@ -223,7 +220,10 @@ def _named_forms(columns: Sequence[Column]) -> tuple[list[_Form], list[dict[str,
     }
     if not record["required"]:
         record["minProperties"] = 1
-    order = "The columns may come in any order, the values of each row in the same; pandas' index is allowed beside."
+    order = (
+        "The columns may come in any order, the values of each row in the same; without their names the order is the "
+        "model's. pandas' index is allowed beside."
+    )
     split = {"columns": {"const": names}, "data": rows}
     records = _list(record)
     one = record | {"description": "One row; with a list of values for each column, all of one length, several."}
@@ -270,8 +270,13 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items, "minItems": 1}
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "required": [*properties], "properties": properties, "additionalProperties": False}
+def _object(properties: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": [name for name in properties if name != "columns"],
+        "properties": properties | (optional or {}),
+        "additionalProperties": False,
+    }
 
 
 def _value(column: Column) -> dict[str, Any]:
