@@ -30,6 +30,10 @@ $(VENV)/.mlflow: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mlflow]"
 	@touch $@
 
+$(VENV)/.bench: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
+	@touch $@
+
 $(VENV)-oldest/.dev: pyproject.toml tests/oldest.txt
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c tests/oldest.txt
@@ -73,7 +77,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.mlflow
 	$(BIN)/python -m benchmarks --out bench-results.json bench-serving.json
 
-bench-serving: $(VENV)/.mlflow
+bench-serving: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.serving --out bench-serving.json
 
 compare-mlflow: $(VENV)/.mlflow
