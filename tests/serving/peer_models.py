@@ -52,7 +52,7 @@ def frame_peer(folder: Path) -> Peer:
             "leaves": (rows % 9).astype("int32"),
             "in bloom": rows % 3 == 0,
             "site": np.array(["north", "south", "east"], dtype=object)[rows % 3],
-            "soil": pd.Series(np.array(["clay", "sand", None], dtype=object)[rows // 2 % 3], dtype=object),
+            "soil": np.array(["clay", "sand", np.nan], dtype=object)[rows // 2 % 3],
         }
     )
     y = pd.Series(iris.target_names[iris.target].astype(object), name="species")
