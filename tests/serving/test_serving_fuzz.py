@@ -81,8 +81,8 @@ def test_any_value_under_a_known_key(server: InProcess, key: str, value: Any, pa
 def test_good_bodies_with_a_few_bytes_changed(server: InProcess, table: dict[str, Any]) -> None:
     choice = random.Random(7)
     statuses = set()
-    for given in table.values():
-        body, content_type = as_body(given)
+    for payload in table.values():
+        body, content_type = as_body(payload)
         for _ in range(5):
             changed = bytearray(body[:2000])
             for _ in range(choice.randint(1, 4)):
