@@ -33,7 +33,7 @@ class Kind:
         return [sys.executable, *(given.get(argument, argument) for argument in self.arguments)]
 
 
-AUTOTRACK: Final = Kind("autotrack", ("-m", "autotrack", "models", "serve", "MODEL", "--port", "PORT"))
+AUTOTRACK: Final = Kind("autotrack", ("-m", "autotrack", "models", "serve", "MODEL", "--port", "PORT", "--trusted"))
 MLFLOW: Final = Kind(
     "mlflow",
     ("-m", "mlflow", "models", "serve", "-m", "MODEL", "--env-manager", "local", "--port", "PORT", "--workers", "1"),

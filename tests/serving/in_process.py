@@ -21,7 +21,7 @@ class InProcess:
 
     def __init__(self, folder: Path, options: ServingOptions | None = None) -> None:
         self._options = options or ServingOptions()
-        self._served = prepare(load_model(folder), read_mlmodel(folder), str(folder), self._options)
+        self._served = prepare(load_model(folder, trusted=True), read_mlmodel(folder), str(folder), self._options)
         self._runner = asyncio.Runner()
         self.application: Application
 
