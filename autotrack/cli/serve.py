@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from autotrack.cli.output import store_option
+
+if TYPE_CHECKING:
+    from autotrack.models.mlmodel import ModelInfo
 
 _MB = 2**20
 
@@ -96,7 +100,7 @@ def serve(
     )
     _log_to_stderr()
 
-    def load() -> tuple[object, object]:
+    def load() -> tuple[Any, ModelInfo]:
         from autotrack.models.mlmodel import read_mlmodel
         from autotrack.query.loading import load_located
         from autotrack.query.locating import locate_model

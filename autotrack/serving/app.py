@@ -25,7 +25,7 @@ from autotrack.serving.options import ServingOptions
 from autotrack.serving.payloads import read_payload
 from autotrack.serving.problems import BadInput
 from autotrack.serving.schema import InputSchema
-from autotrack.serving.scoring import Scorer
+from autotrack.serving.scoring import Scorer, ScoringFailed
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -152,10 +152,13 @@ class Application:
             return await _answer(send, 503, _body(_problem("busy", text, _UNAVAILABLE)), _JSON, (b"retry-after", b"1"))
         except Disconnected:
             return 0
+        except ScoringFailed as error:  # the scorer has logged it
+            text = f"{error}; the server's log says why"
+            return await _answer(send, 500, _body(_problem("model_failed", text, _INTERNAL)), _JSON)
         except asyncio.CancelledError:  # the server ends, and its patience with it
             text = "the server was told to end before the model had answered"
             return await _answer(send, 503, _body(_problem("ending", text, _UNAVAILABLE)), _JSON)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises is told to its owner, not to the client
+        except Exception as error:
             _logger.error("%s failed", self._served.name, exc_info=error)
             text = f"the model failed: {type(error).__name__}. What it said stands in the server's log"
             return await _answer(send, 500, _body(_problem("model_failed", text, _INTERNAL)), _JSON)
@@ -280,8 +283,6 @@ _UNAVAILABLE: Final = "TEMPORARILY_UNAVAILABLE"
 def _routes(application: Application) -> Starlette:
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
-    from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.routing import Route
 
     table = {

@@ -1,8 +1,8 @@
 """Calling the model: for all requests that wait at once, and never so that the event loop has to wait long.
 
 A model's call costs much the same for one row and for some dozen, so what came in while it was busy is predicted in one
-call as soon as it is free. A call goes through a thread, but for models that have shown to be quick: those are called on
-the event loop itself, which spares two changes of thread. A quick one that was slow once has lost that for good.
+call as soon as it is free. A call goes through a thread, but for models that have shown to be quick: those are called
+on the event loop itself, which spares two changes of thread. A quick one that was slow once has lost that for good.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
@@ -30,25 +30,14 @@ _AS_LARGE: Final = 2
 class Scoring(Protocol):
     """What is asked of a scorer; `autotrack.serving.scoring.Scorer` is one."""
 
-    @property
-    def is_row_wise(self) -> bool:
-        """Whether a row's prediction depends on that row alone."""
+    row_wise: bool
+
+    def batch_key(self, payload: Any) -> Hashable | None:
+        """Equal for payloads that can be predicted together; ``None`` for one that has to be alone."""
         ...
 
-    def predict(self, payload: Any) -> Any:
-        """The predictions of a payload's rows."""
-        ...
-
-    def combine(self, payloads: Sequence[Any]) -> Any:
-        """One payload of the rows of several."""
-        ...
-
-    def split(self, predictions: Any, counts: Sequence[int]) -> list[Any]:
-        """The predictions of each of them again."""
-        ...
-
-    def key(self, payload: Any) -> Any:
-        """Equal for payloads that can be combined."""
+    def predict_many(self, payloads: Sequence[Any]) -> list[Any]:
+        """For each payload its predictions, or the exception that is its answer."""
         ...
 
 
@@ -59,21 +48,15 @@ class Busy(Exception):
 class _Request(NamedTuple):
     payload: Any
     rows: int
-    key: Any
+    key: Hashable | None
     future: asyncio.Future[Any]
 
 
-class _Called(NamedTuple):
-    requests: int
-    rows: int
-    seconds: float
-
-
 class _Done(NamedTuple):
-    """For each request its predictions or its exception, and what was called for them."""
+    """For each request its predictions or its exception, and how long that took, in seconds."""
 
     results: list[Any]
-    calls: list[_Called]
+    seconds: float
 
 
 class Batcher:
@@ -100,7 +83,7 @@ class Batcher:
     ) -> None:
         self._scorer = scorer
         self._counters = counters
-        self._together = max_batch if scorer.is_row_wise else 0
+        self._together = max_batch if scorer.row_wise else 0
         self._max_delay = max_delay if self._together > 1 else 0.0
         self._max_waiting = max_waiting
         self._waiting: deque[_Request] = deque()
@@ -126,11 +109,14 @@ class Batcher:
         ------
         Busy
             When too many wait already.
+        BadInput
+            As the scorer's ``batch_key``.
         """
         if len(self._waiting) >= self._max_waiting:
             raise Busy
+        key = self._scorer.batch_key(payload)
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting.append(_Request(payload, rows, self._scorer.key(payload) if self._together > 1 else None, future))
+        self._waiting.append(_Request(payload, rows, key, future))
         self._rows_waiting += rows
         if self._busy:
             return future
@@ -159,9 +145,8 @@ class Batcher:
             self._busy = True
             self._jobs.put(batch)
             return
-        began = perf_counter()
         done = self._call(batch)
-        self._pace.on_the_loop(perf_counter() - began)
+        self._pace.on_the_loop(done.seconds)
         self._deliver(batch, done)
         if self._waiting:
             self._timer = self._loop.call_soon(self._start)
@@ -173,7 +158,7 @@ class Batcher:
         rows = 0
         while waiting:
             request = waiting[0]
-            if batch and (rows + request.rows > self._together or request.key != batch[0].key):
+            if batch and (rows + request.rows > self._together or request.key is None or request.key != batch[0].key):
                 break
             waiting.popleft()
             self._rows_waiting -= request.rows
@@ -194,8 +179,7 @@ class Batcher:
     def _finish(self, batch: list[_Request], done: _Done) -> None:
         self._busy = False
         self._deliver(batch, done)
-        for called in done.calls:
-            self._pace.in_the_thread(called.rows, called.seconds)
+        self._pace.in_the_thread(sum(request.rows for request in batch), done.seconds)
         if self._waiting and self._timer is None:
             self._start()
 
@@ -204,39 +188,19 @@ class Batcher:
             if request.future.done():
                 continue
             if isinstance(result, BaseException):
-                request.future.set_exception(result)
+                is_plain = isinstance(result, Exception) and not isinstance(result, StopIteration)
+                request.future.set_exception(result if is_plain else RuntimeError(f"the model raised {result!r}"))
             else:
                 request.future.set_result(result)
-        for called in done.calls:
-            self._counters.predicted(*called)
+        self._counters.predicted(len(batch), sum(request.rows for request in batch), done.seconds)
 
     def _call(self, batch: list[_Request]) -> _Done:
-        calls: list[_Called] = []
-        scorer = self._scorer
-        if len(batch) > 1:
-            rows = [request.rows for request in batch]
-            began = perf_counter()
-            try:
-                predictions = scorer.predict(scorer.combine([request.payload for request in batch]))
-                results = scorer.split(predictions, rows)
-                calls.append(_Called(len(batch), sum(rows), perf_counter() - began))
-                if len(results) == len(batch):
-                    return _Done(results, calls)
-            except Exception:  # noqa: BLE001 - one of them is at fault: it shows when each has a call of its own
-                pass
-        return _Done([self._alone(request, calls) for request in batch], calls)
-
-    def _alone(self, request: _Request, calls: list[_Called]) -> Any:
         began = perf_counter()
         try:
-            result = self._scorer.predict(request.payload)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's answer
-            result = error
-        except BaseException as error:  # noqa: BLE001 - a model that wants to end the process fails like any other
-            result = RuntimeError(f"the model raised {type(error).__name__}: {error}")
-            result.__cause__ = error
-        calls.append(_Called(1, request.rows, perf_counter() - began))
-        return result
+            results = self._scorer.predict_many([request.payload for request in batch])
+        except BaseException as error:  # noqa: BLE001 - even a model that wants to end the process fails like any other
+            results = [error] * len(batch)
+        return _Done(results, perf_counter() - began)
 
 
 class _Pace:

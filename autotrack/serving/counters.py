@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 ROUTES: Final = ("/invocations", "/ping", "/health", "/version", "/metrics", "/openapi.json", "/", "other")
-"""Values of the label ``route``: whatever else was asked for is ``other``, so that nobody can make series of his own."""
+"""Values of the label ``route``: whatever else is asked for is ``other``, so that nobody can make series of his own."""
 STATUSES: Final = (200, 304, 400, 401, 404, 405, 406, 408, 413, 415, 422, 431, 500, 503, 0)
 """Values of the label ``status``; 0 stands for any other."""
 
@@ -41,7 +41,7 @@ _LENGTH: Final = _BATCH_REQUESTS + len(REQUESTS) + 2
 class Counters:
     """The row of one worker. Only its event loop writes to it."""
 
-    def __init__(self, values: memoryview) -> None:
+    def __init__(self, values: memoryview[float]) -> None:
         self._values = values
 
     def begin(self) -> None:
@@ -104,7 +104,7 @@ class Board:
         from prometheus_client.exposition import choose_encoder
 
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector(self, info))  # type: ignore[arg-type]
+        registry.register(_Collector(self, info))
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
 

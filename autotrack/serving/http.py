@@ -101,7 +101,7 @@ class Server(uvicorn.Server):
         self._on_start = on_start
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         """Leave the handlers that are there."""
         yield
 

@@ -1,7 +1,7 @@
 """The interface in OpenAPI 3.1, made from what the model takes.
 
-What it says can be sent is accepted, as far as JSON Schema can say it: that lists are of one length, or that columns may
-come in any order, stands in words beside it.
+What it says can be sent is accepted, as far as JSON Schema can say it: that lists are of one length, or that columns
+may come in any order, stands in words beside it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from autotrack.serving.media import ARROW_FILE, ARROW_STREAM, CSV, PARQUET
 from autotrack.serving.schema import Column, InputSchema
-
-CSV: Final = "text/csv"
-ARROW: Final = "application/vnd.apache.arrow.stream"
-PARQUET: Final = "application/vnd.apache.parquet"
 
 _MOST: Final = 1.7976931348623157e308
 _MOST_32: Final = 3.4028234663852886e38
@@ -86,7 +83,9 @@ def describe(
         "description": "The predictions, one for each row, in the order of the rows.",
         "content": {
             "application/json": {"schema": {"$ref": "#/components/schemas/Predictions"}},
-            ARROW: {},
+            CSV: {},
+            ARROW_STREAM: {},
+            PARQUET: {},
         },
     }
     components: dict[str, Any] = {"schemas": {"Predictions": _PREDICTIONS, "Error": _ERROR}}
@@ -187,8 +186,7 @@ def _request_body(schema: InputSchema, methods: Sequence[str], example: Any) -> 
     if (csv := _csv(schema)) is not None:
         content[CSV] = {"schema": csv}
     if schema.columns is not None and not schema.flat:
-        content[ARROW] = {}
-        content[PARQUET] = {}
+        content |= {ARROW_STREAM: {}, ARROW_FILE: {}, PARQUET: {}}
     return {"required": True, "content": content}
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any
 
 from autotrack.serving import forms
-from autotrack.serving.media import JSON
+from autotrack.serving.media import ARROW_FILE, ARROW_STREAM, CSV, JSON, PARQUET_TYPES, READ
 from autotrack.serving.problems import BadInput, show
 from autotrack.serving.schema import InputSchema
 
@@ -54,7 +53,25 @@ def read_payload(
         if charset not in ("utf-8", "utf8", "us-ascii", "ascii"):
             raise BadInput("unknown_format", f"JSON is read in UTF-8, not in {show(charset)}", status=415)
         return Payload(*forms.read_json(body, schema, max_rows))
-    raise BadInput("unknown_format", f"the content type {show(content_type)} is not read", status=415)
+    data: Any
+    if kind == CSV:
+        from autotrack.serving.delimited import read_csv
+
+        data, n_rows = read_csv(body, parameters, schema, max_rows)
+        return Payload(data, n_rows, form="csv")
+    if kind in (ARROW_STREAM, ARROW_FILE):
+        from autotrack.serving.arrow import read_arrow
+
+        data, n_rows = read_arrow(body, schema, max_rows, is_file=kind == ARROW_FILE)
+        return Payload(data, n_rows, form="arrow")
+    if kind in PARQUET_TYPES:
+        from autotrack.serving.arrow import read_parquet
+
+        data, n_rows = read_parquet(body, schema, max_rows)
+        return Payload(data, n_rows, form="parquet")
+    raise BadInput(
+        "unknown_format", f"the content type {show(content_type)} is not read; send {', '.join(READ)}", status=415
+    )
 
 
 def parse_content_type(text: str | None) -> tuple[str, dict[str, str]]:
@@ -70,6 +87,3 @@ def parse_content_type(text: str | None) -> tuple[str, dict[str, str]]:
         message["Content-Type"] = text
         parameters = {str(key).lower(): str(value) for key, value in message.get_params(failobj=[])[1:]}
     return kind.strip().lower(), parameters
-
-
-Reader = Callable[[bytes, dict[str, str], InputSchema, int | None], Payload]

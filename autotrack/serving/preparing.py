@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from autotrack.errors import ServingError
 from autotrack.models.example import SERVING_FILE
 from autotrack.models.mlmodel import ModelInfo
 from autotrack.serving.app import Served
@@ -30,15 +29,13 @@ def prepare(model: Any, info: ModelInfo, reference: str, options: ServingOptions
 
     Raises
     ------
-    ServingError
+    ModelError
         For a model that cannot predict.
     """
     name = type(model).__name__
     schema = InputSchema.of(info, model)
     scorer = Scorer(model, info, schema)
-    methods = _methods(scorer)
-    if not methods:
-        raise ServingError(f"{name} has no method that predicts, so there is nothing to serve")
+    methods = [scorer.default_method, *(name for name in scorer.methods if name != scorer.default_method)]
     example = read_example(info.folder)
     request = json.loads(example) if example is not None else None
     about = _about(reference, info, schema)
@@ -75,10 +72,6 @@ def read_example(folder: Path) -> bytes | None:
         return content if isinstance(json.loads(content), dict) else None
     except (OSError, ValueError, RecursionError):
         return None
-
-
-def _methods(scorer: Scorer) -> tuple[str, ...]:
-    return tuple(scorer.methods)
 
 
 def _classes(model: Any) -> list[Any] | None:

@@ -52,7 +52,7 @@ def from_rows(names: Sequence[str] | None, rows: Sequence[Row], schema: InputSch
         if block is not None:
             if order is not None:
                 block = block[:, order]
-            _refuse_missing(block, specs)
+            refuse_missing_in(block, specs)
             return pd.DataFrame(block, columns=labels, copy=False)
     return _by_columns(list(zip(*rows)), order, len(rows), specs, labels)
 
@@ -224,7 +224,8 @@ def _block(rows: Sequence[Row], kind: str | None) -> Any:
         return None
 
 
-def _refuse_missing(block: Any, specs: Sequence[Column]) -> None:
+def refuse_missing_in(block: Any, specs: Sequence[Column]) -> None:
+    """Raise for the first missing number of an array where its column may have none."""
     if block.dtype.kind != "f":
         return
     if np.isfinite(block.sum()):  # the usual case, in a microsecond
