@@ -15,7 +15,7 @@ from peer_models import frame_peer, tensor_peer
 from peer_payloads import ARROW, CSV, FRAME, JSON, PARQUET, TENSOR, as_body
 
 MANY = settings(
-    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 KINDS = [JSON, CSV, PARQUET, ARROW, None, "", "text/plain", "application/json; charset=utf-16", "*/*", ";;;=", "\xff"]
 WORDS = [
@@ -83,7 +83,7 @@ def test_good_bodies_with_a_few_bytes_changed(server: InProcess, table: dict[str
     statuses = set()
     for payload in table.values():
         body, content_type = as_body(payload)
-        for _ in range(5):
+        for _ in range(3):
             changed = bytearray(body[:2000])
             for _ in range(choice.randint(1, 4)):
                 at = choice.randrange(len(changed) + 1)
