@@ -2,7 +2,7 @@
 
 A model's call costs much the same for one row and for some dozen, so what came in while it was busy is predicted in one
 call as soon as it is free. A call goes through a thread, but for models that have shown to be quick: those are called
-on the event loop itself, which spares two changes of thread. A quick one that was slow once has lost that for good.
+on the event loop itself, which spares two changes of thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from autotrack.serving.counters import Counters
 QUICK: Final = 0.002
 """Seconds: a model whose calls took less is called on the loop. An interpreter changes threads every 5 ms at best."""
 SLOW: Final = 0.02
-"""Seconds: one such call on the loop was one too many."""
+"""Seconds: a call on the loop that took more was one too many."""
+FIRST_BAN: Final = 500
+"""So many calls go through the thread after the first such call."""
 SEEN: Final = 12
 """So many calls have to have been quick."""
 _AS_LARGE: Final = 2
@@ -204,16 +206,21 @@ class Batcher:
 
 
 class _Pace:
-    """Whether calls are quick enough for the event loop."""
+    """Whether calls are quick enough for the event loop.
+
+    It takes some quick calls in a row to be let onto it. A slow one there is the last for many calls, and for twice as
+    many each time: a model that is slow now and then holds the loop up a handful of times in its life.
+    """
 
     def __init__(self) -> None:
         self._seconds: deque[float] = deque(maxlen=SEEN)
         self._rows = 0
-        self._was_slow = False
+        self._banned = 0
+        self._next_ban = FIRST_BAN
 
     def is_quick(self, rows: int) -> bool:
         return (
-            not self._was_slow
+            self._banned == 0
             and len(self._seconds) == SEEN
             and rows <= self._rows * _AS_LARGE
             and max(self._seconds) < QUICK
@@ -221,9 +228,12 @@ class _Pace:
 
     def in_the_thread(self, rows: int, seconds: float) -> None:
         self._seconds.append(seconds)
+        self._banned = max(0, self._banned - 1)
         if seconds < QUICK:
             self._rows = max(self._rows, rows)
 
     def on_the_loop(self, seconds: float) -> None:
-        self._seconds.append(seconds)
-        self._was_slow = self._was_slow or seconds > SLOW
+        if seconds > SLOW:
+            self._banned = self._next_ban
+            self._next_ban *= 2
+            self._seconds.clear()

@@ -7,7 +7,9 @@ import io
 from collections.abc import Sequence
 from typing import Any, Final
 
-from autotrack.serving import tables
+import pandas as pd
+
+from autotrack.serving import frames, tables
 from autotrack.serving.forms import check_rows
 from autotrack.serving.problems import BadInput, show
 from autotrack.serving.schema import ANY, Column, InputSchema
@@ -37,6 +39,9 @@ MISSING: Final = frozenset(
 )
 """What pandas reads as missing. In a text column that is never missing, only an empty cell is."""
 
+LARGE: Final = 4096
+"""Bytes from which on pyarrow reads faster than Python, by twenty times; its import costs more than a small request."""
+
 _EMPTY: Final = frozenset({""})
 _FLAGS: Final = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -44,6 +49,7 @@ _FLAGS: Final = {
     **dict.fromkeys(("1", "1.0"), True),
     **dict.fromkeys(("0", "0.0"), False),
 }
+_UTF8: Final = ("utf-8", "utf8")
 _UNICODE: Final = ("utf-8", "utf8", "utf-8-sig", "utf-16", "utf-16le", "utf-16be", "utf-32", "ascii", "us-ascii")
 _REGIONAL: Final = ("latin-1", "latin1", "shift_jis", "euc-jp", "euc-kr", "gb18030", "big5", "koi8-r")
 _CHARSETS: Final = frozenset(
@@ -72,9 +78,15 @@ def read_csv(
     BadInput
         With the column and the row that do not fit; rows are counted from 0, without the header.
     """
-    lines = _lines(_decode(body, parameters.get("charset", "utf-8")))
+    charset = parameters.get("charset", "utf-8").lower()
+    has_header = parameters.get("header", "present").lower() != "absent"
+    if has_header and charset in _UTF8 and len(body) >= LARGE:
+        frame = _read_fast(body, schema)
+        if frame is not None:
+            return frames.from_frame(frame, schema), check_rows(len(frame), max_rows)
+    lines = _lines(_decode(body, charset))
     names: list[str] | None = None
-    if parameters.get("header", "present").lower() != "absent" and lines:
+    if has_header and lines:
         names, *lines = lines
         if not names:
             raise BadInput("empty", "the request has no header line: the first line has to name the columns")
@@ -99,13 +111,56 @@ def read_csv(
     return tables.from_rows(names, list(zip(*columns)), schema), n_rows
 
 
+def _read_fast(body: bytes | memoryview, schema: InputSchema) -> pd.DataFrame | None:
+    """CSV of numbers and texts by pyarrow; ``None`` for what it does not read, so that the slow way says why."""
+    kinds = {"double": "float64", "float": "float64", "long": "int64", "integer": "int64", "string": "string"}
+    tensor = schema.tensor is not None and schema.tensor.dtype == "float64" and schema.width is not None
+    known = (
+        schema.named
+        and not schema.flat
+        and all(
+            column.type in kinds and not (column.type == "string" and column.nullable)
+            for column in schema.columns or ()
+        )
+    )
+    if not tensor and not known:
+        return None
+    try:
+        import pyarrow as pa
+        from pyarrow import csv as arrow_csv
+    except ImportError:
+        return None
+    if tensor:
+        end = bytes(body[:65536]).find(b"\n")
+        names = next(iter(_lines(_decode(body[: max(end, 0)], "utf-8"))), [])
+        types = {name: pa.float64() for name in names}
+    else:
+        types = {str(column.name): getattr(pa, kinds[column.type])() for column in schema.columns or ()}
+    try:
+        table = arrow_csv.read_csv(
+            pa.BufferReader(pa.py_buffer(body)),
+            read_options=arrow_csv.ReadOptions(use_threads=False),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(column_types=types, null_values=sorted(MISSING)),
+        )
+        frame: pd.DataFrame = table.rename_columns(list(map(str, range(table.num_columns)))).to_pandas(
+            use_threads=False
+        )
+    except (pa.ArrowException, ValueError):
+        return None
+    frame.columns = table.column_names
+    texts = [place for place, kind in enumerate(table.schema.types) if kind == pa.string()]
+    if len(frame.columns) == 1 or any(frame.iloc[:, place].eq("").any() for place in texts):
+        return None
+    return frame
+
+
 def _decode(body: bytes | memoryview, charset: str) -> str:
-    charset = charset.lower()
     if charset not in _CHARSETS:
         raise BadInput(
             "unknown_format", f"CSV in {show(charset)} is not read, only in UTF-8 and the usual others", status=415
         )
-    if charset in ("utf-8", "utf8"):
+    if charset in _UTF8:
         charset = "utf-8-sig"  # spreadsheets begin with a mark
     try:
         return str(body, charset)
@@ -153,7 +208,7 @@ def _values(texts: Sequence[str], spec: Column) -> Sequence[Any]:
 def _numbers(texts: Sequence[str], *, whole: bool) -> Sequence[Any]:
     """Numbers where they are, the text where it is none: what is wrong with it is said by those who check types."""
     try:
-        if any("_" in text for text in texts):  # Python's own digit groups
+        if "_" in "".join(texts):  # Python's own digit groups
             raise ValueError
         return list(map(int if whole else float, texts))
     except ValueError:
