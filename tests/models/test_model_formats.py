@@ -76,7 +76,9 @@ def test_what_is_loaded_predicts_what_was_written(
     folder = write(classifier, iris[0], serialization_format=form)
     info = read_mlmodel(folder)
 
-    np.testing.assert_array_equal(load_model(folder, trusted=True).predict_proba(iris[0]), classifier.predict_proba(iris[0]))
+    np.testing.assert_array_equal(
+        load_model(folder, trusted=True).predict_proba(iris[0]), classifier.predict_proba(iris[0])
+    )
     assert info.serialization_format == form
     assert info.pickled_model == ("model.skops" if form == "skops" else "model.pkl")
     needed = {"cloudpickle": ["cloudpickle"], "pickle": [], "skops": ["skops"]}[form]

@@ -94,7 +94,8 @@ def problems(name: str, expected: Outcome, theirs: Any, ours: Any, others: Mappi
     found = (error["code"], tuple(error["columns"]))
     if found != (expected.code, expected.columns):
         yield f"{name}: autotrack's error is {found}, not {(expected.code, expected.columns)}: {told['message']}"
-    for word in (expected.says, *expected.columns):
+    # How many values a row has to have is said as a number.
+    for word in (expected.says, *(expected.columns if expected.code != "wrong_length" else ())):
         if word not in told["message"]:
             yield f"{name}: autotrack's error does not say {word!r}: {told['message']}"
     if "Traceback" in told["message"] or 'File "' in told["message"]:

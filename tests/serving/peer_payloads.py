@@ -109,6 +109,7 @@ FRAME: dict[str, Any] = {
         "clay,5.1,1.4,0.2,0,0,True,north",
         ",6.7,5.0,1.7,19,5,False,east",
     ),
+    "an optional string column as csv": csv(HEADER, CSV_FIRST.replace("clay", "")),
     "csv with a charset": text(csv(HEADER, CSV_FIRST)[0], "text/csv; charset=utf-8"),
     "csv, quoted": csv(HEADER, '"5.1","1.4","0.2","0","0","True","north","clay"'),
     "parquet": parquet([row(), row(SECOND)]),
