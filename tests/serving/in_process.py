@@ -6,13 +6,12 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from autotrack.models.loading import load_model
+from autotrack.models.mlmodel import read_mlmodel
 from autotrack.serving.app import Application
 from autotrack.serving.counters import Board
 from autotrack.serving.options import ServingOptions
 from autotrack.serving.preparing import prepare
-
-from autotrack.models.loading import load_model
-from autotrack.models.mlmodel import read_mlmodel
 from benchmarks.serving.servers import Reply
 
 
