@@ -14,7 +14,6 @@ try:
 except ImportError:  # it only makes this faster
     orjson = None  # type: ignore[assignment]
 
-MAX_DEPTH: Final = 200
 _HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -51,7 +50,6 @@ def _read(data: bytes) -> Any:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadInput("not_json", f"the request is not text in UTF-8: byte {error.start} is not") from None
-    _check_depth(text)
     try:
         value = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
@@ -63,6 +61,8 @@ def _read(data: bytes) -> Any:
     if _HALF.search(data):
         try:
             json.dumps(value, ensure_ascii=False).encode()
+        except RecursionError:
+            raise _too_deep() from None
         except UnicodeEncodeError:
             raise BadInput("not_json", r"the request holds half of a surrogate pair (\ud800 to \udfff)") from None
     return value
@@ -75,26 +75,8 @@ def _describe(text: str, error: json.JSONDecodeError) -> str:
     return f"the request is not JSON: {error.msg} in line {error.lineno}, column {error.colno}, near {show(near)}"
 
 
-def _check_depth(text: str) -> None:
-    """Refuse brackets nested too deep, also where they would not exhaust the stack."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return
-    depth = 0
-    for token in _BRACKETS.finditer(text):
-        match token.group()[0]:
-            case "[" | "{":
-                depth += 1
-                if depth > MAX_DEPTH:
-                    raise _too_deep()
-            case "]" | "}":
-                depth -= 1
-
-
-_BRACKETS: Final = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*+"', re.DOTALL)
-
-
 def _too_deep() -> BadInput:
-    return BadInput("too_deep", f"the request nests lists or objects more than {MAX_DEPTH} deep")
+    return BadInput("too_deep", "the request nests lists or objects deeper than they are read, about 1,000 deep")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

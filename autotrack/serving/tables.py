@@ -228,9 +228,9 @@ def refuse_missing_in(block: Any, specs: Sequence[Column]) -> None:
     """Raise for the first missing number of an array where its column may have none."""
     if block.dtype.kind != "f":
         return
-    if np.isfinite(block.sum()):  # the usual case, in a microsecond
-        return
     missing = np.isnan(block)
+    if not missing.any():
+        return
     for place_ in np.flatnonzero(missing.any(axis=0)).tolist():
         if not specs[place_].nullable:
             raise missing_value(_label(specs, place_), int(missing[:, place_].argmax()))

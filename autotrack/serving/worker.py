@@ -15,7 +15,8 @@ from autotrack.serving.counters import Board
 from autotrack.serving.options import ServingOptions
 
 _SWITCH: Final = 0.001
-"""Seconds that a thread which computes keeps the interpreter from the event loop; Python's own are five times as many."""
+"""Seconds that a thread which computes keeps the interpreter from the event loop; by itself Python takes five times
+as many."""
 
 
 def run_worker(
