@@ -15,7 +15,7 @@ from peer_models import frame_peer, tensor_peer
 from peer_payloads import ARROW, CSV, FRAME, JSON, PARQUET, TENSOR, as_body
 
 MANY = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 KINDS = [JSON, CSV, PARQUET, ARROW, None, "", "text/plain", "application/json; charset=utf-16", "*/*", ";;;=", "\xff"]
 WORDS = [

@@ -20,8 +20,8 @@ from peer_models import Peer, frame_peer, tensor_peer
 
 JSON, CSV = "application/json", "text/csv"
 PARQUET, ARROW = "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"
-MANY = settings(
-    max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+SOME = settings(
+    max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 Served = tuple[Peer, InProcess]
@@ -117,41 +117,35 @@ FORMATS: dict[str, tuple[str, Callable[[list[dict[str, Any]]], bytes]]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_rows_come_through_every_format(frame: Served, form: str) -> None:
+@SOME
+@given(_ROWS, st.randoms(use_true_random=False))
+def test_rows_come_through_every_format(frame: Served, rows: list[dict[str, Any]], order: random.Random) -> None:
     peer, server = frame
-    content_type, write = FORMATS[form]
+    names = list(rows[0])
+    order.shuffle(names)
+    sent = [{name: row[name] for name in names} for row in rows]
+    expected = peer.model.predict_proba(_typed(rows))
 
-    @MANY
-    @given(_ROWS, st.randoms(use_true_random=False))
-    def check(rows: list[dict[str, Any]], order: random.Random) -> None:
-        names = list(rows[0])
-        order.shuffle(names)
-        sent = [{name: row[name] for name in names} for row in rows]
-        expected = peer.model.predict_proba(_typed(rows))
-
+    for form, (content_type, write) in FORMATS.items():
         reply = server.post(write(sent), content_type)
 
-        assert reply.status == 200, reply.body
-        np.testing.assert_allclose(json.loads(reply.body)["predictions"], expected, rtol=1e-9, atol=1e-300)
+        assert reply.status == 200, (form, reply.body)
+        np.testing.assert_allclose(
+            json.loads(reply.body)["predictions"], expected, rtol=1e-9, atol=1e-300, err_msg=form
+        )
 
-    check()
 
-
-@pytest.mark.parametrize("key", ["inputs", "instances"])
-def test_arrays_come_through(tensor: Served, key: str) -> None:
+@SOME
+@given(st.lists(st.lists(_numbers(), min_size=10, max_size=10), min_size=1, max_size=4))
+def test_arrays_come_through(tensor: Served, rows: list[list[float]]) -> None:
     peer, server = tensor
+    expected = peer.model.predict(np.array(rows))
 
-    @MANY
-    @given(st.lists(st.lists(_numbers(), min_size=10, max_size=10), min_size=1, max_size=4))
-    def check(rows: list[list[float]]) -> None:
+    for key in ("inputs", "instances"):
         reply = server.post(json.dumps({key: rows}).encode(), JSON)
 
-        assert reply.status == 200, reply.body
-        expected = peer.model.predict(np.array(rows))
+        assert reply.status == 200, (key, reply.body)
         np.testing.assert_allclose(json.loads(reply.body)["predictions"], expected, rtol=1e-9, atol=1e-6)
-
-    check()
 
 
 def test_answers_in_arrow_are_those_in_json(frame: Served) -> None:
