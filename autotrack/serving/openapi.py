@@ -241,16 +241,15 @@ def _row_of(schema: InputSchema) -> dict[str, Any] | None:
         return _row(schema.columns)
     if schema.tensor is None or any(size < 0 for size in schema.tensor.shape[1:]):
         return None
-    value = _value(_tensor_column(schema.tensor.dtype))
+    value = _value(_tensor_column(schema.tensor.dtype, schema.missing))
     for size in reversed(schema.tensor.shape[1:]):
         value = {"type": "array", "items": value, "minItems": size, "maxItems": size}
     return value
 
 
-def _tensor_column(dtype: str) -> Column:
-    # A tensor's signature does not tell whether values may be missing, and most models take none.
+def _tensor_column(dtype: str, missing: bool) -> Column:
     if dtype in ("float64", "float32", "float16"):
-        return Column(None, "double" if dtype == "float64" else "float")
+        return Column(None, "double" if dtype == "float64" else "float", nullable=missing)
     if dtype == "bool":
         return Column(None, "boolean")
     if found := re.fullmatch("(u?)int([0-9]+)", dtype):
