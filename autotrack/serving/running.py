@@ -154,7 +154,9 @@ def _in_a_thread(work: Callable[[], Served]) -> Served:
 
 
 def _share_cores(workers: int) -> None:
-    """Let the workers' linear algebra share the cores, before a library reads how many threads it may have."""
+    """Let workers share the cores, before a library reads how many threads it may have and how they wait."""
+    # GNU's OpenMP lets threads that wait turn round and round, on a core that the event loop could use.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if workers == 1:
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
