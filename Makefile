@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 TESTS ?= tests
 
-.PHONY: help demo test test-oldest check format bench compare-mlflow clean
+.PHONY: help demo test test-oldest check format bench bench-serving compare-mlflow clean
 
 help:
 	@echo "make demo            install into $(VENV), train on real data, show the recorded runs"
@@ -14,6 +14,7 @@ help:
 	@echo "make check           format, lint, types, import rules"
 	@echo "make format          mend what can be mended of format and lint"
 	@echo "make bench           measure what autologging costs, beside MLflow's"
+	@echo "make bench-serving   a model behind a URL, beside MLflow's server, under the same load"
 	@echo "make compare-mlflow  what both record of the same scripts, into docs/compare-mlflow.md"
 
 $(VENV)/.base: pyproject.toml
@@ -27,6 +28,10 @@ $(VENV)/.dev: $(VENV)/.base
 
 $(VENV)/.mlflow: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mlflow]"
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
 	@touch $@
 
 $(VENV)-oldest/.dev: pyproject.toml tests/oldest.txt
@@ -70,10 +75,13 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.mlflow
-	$(BIN)/python -m benchmarks --out bench-results.json
+	$(BIN)/python -m benchmarks --out bench-results.json bench-serving.json
+
+bench-serving: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.serving --out bench-serving.json
 
 compare-mlflow: $(VENV)/.mlflow
 	$(BIN)/python -m benchmarks.side_by_side --write docs/compare-mlflow.md
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench-results.json
+	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench-results.json bench-serving.json

@@ -43,6 +43,10 @@ class ModelRefused(ModelError):
     """A model that would run code when it is loaded, from a place that nobody has said to trust."""
 
 
+class ServingError(AutotrackError):
+    """A model that cannot be served here: a port that is taken, a worker that does not start."""
+
+
 class PlotError(AutotrackError, LookupError):
     """A plot that a run does not have, or that cannot be read or drawn."""
 

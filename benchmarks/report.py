@@ -48,14 +48,14 @@ def table(
         lines += [
             "",
             f"{result.name}: {result.title}",
-            *_aligned(_store_rows(result) if isinstance(result, Figures) else _rows(result)),
+            *aligned(_store_rows(result) if isinstance(result, Figures) else _rows(result)),
         ]
         lines += [f"  {name}: {error}" for name, error in result.errors.items()]
         lines += [f"  {note}" for note in result.notes]
     if remarks:
         lines += ["", *remarks]
     judged = [(v.measure, _limit_value(v.value, v.unit), _limit_value(v.at_most, v.unit), v.verdict) for v in verdicts]
-    lines += ["", "Limits", *_aligned([("measure", "measured", "at most", ""), *judged])]
+    lines += ["", "Limits", *aligned([("measure", "measured", "at most", ""), *judged])]
     return "\n".join(lines)
 
 
@@ -127,7 +127,8 @@ def _store_rows(result: Figures) -> list[tuple[str, ...]]:
     return [("", *stores), *((name, *(cells.get(store, "") for store in stores)) for name, cells in rows.items())]
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows as lines of text, in columns."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 

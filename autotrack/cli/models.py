@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, str]] = {
     "delete": "autotrack.cli.registry:delete",
     "diff": "autotrack.cli.model_diff:diff",
     "inspect": "autotrack.cli.inspecting:inspect",
+    "serve": "autotrack.cli.serve:serve",
 }
 """Name → ``module:command``, in the order in which ``autotrack models --help`` lists them."""
 

@@ -194,6 +194,11 @@ def _list(content: Any, schema: InputSchema, max_rows: int | None) -> tuple[Any,
     return tables.from_values(content, schema), n_rows
 
 
+def _instances(content: Any, schema: InputSchema, max_rows: int | None) -> tuple[Any, int]:
+    """Rows, or an object of columns, which MLflow reads under this key too."""
+    return (_inputs if type(content) is dict else _list)(content, schema, max_rows)
+
+
 def _inputs(content: Any, schema: InputSchema, max_rows: int | None) -> tuple[Any, int]:
     if type(content) is not dict:
         return _list(content if type(content) is list else [content], schema, max_rows)
@@ -227,4 +232,11 @@ def _kind(value: Any) -> str:
     return f"{'a text' if type(value) is str else 'a number'} ({show(value)})"
 
 
-_READERS: Final = {SPLIT: _split, PANDAS: _split, RECORDS: _records, INSTANCES: _list, LIST: _list, INPUTS: _inputs}
+_READERS: Final = {
+    SPLIT: _split,
+    PANDAS: _split,
+    RECORDS: _records,
+    INSTANCES: _instances,
+    LIST: _list,
+    INPUTS: _inputs,
+}

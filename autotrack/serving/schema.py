@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -46,6 +46,8 @@ class InputSchema:
     flat : the model takes a list of values, such as texts, and no table.
     source : ``"signature"``, ``"model"`` or ``""``: where it is known from.
     outputs : what the signature says of the predictions.
+    missing : whether the model says that it takes missing values, where a tensor says nothing of them; for the
+        description of the interface. The model itself decides about a request.
     """
 
     columns: tuple[Column, ...] | None = None
@@ -53,6 +55,7 @@ class InputSchema:
     flat: bool = False
     source: str = ""
     outputs: tuple[ColumnSpec | TensorSpec, ...] | None = field(default=None, compare=False)
+    missing: bool = field(default=True, compare=False)
 
     @classmethod
     def of(cls, info: ModelInfo, model: Any) -> InputSchema:
@@ -60,7 +63,7 @@ class InputSchema:
         signature = info.signature
         flat = takes_flat(model)
         if signature is not None and signature.inputs and (found := _from_signature(signature, flat)) is not None:
-            return found
+            return found if found.tensor is None else replace(found, missing=takes_missing(model))
         outputs = signature.outputs if signature is not None else None
         if flat:
             return cls((Column(None, "string", nullable=False),), flat=True, source="model", outputs=outputs)
@@ -69,7 +72,8 @@ class InputSchema:
             columns = tuple(Column(name, nullable=True) for name in names)
             return cls(columns, source="model", outputs=outputs)
         if width is not None:
-            return cls(tensor=TensorSpec("any", (-1, width)), source="model", outputs=outputs)
+            tensor = TensorSpec("any", (-1, width))
+            return cls(tensor=tensor, source="model", outputs=outputs, missing=takes_missing(model))
         return cls(outputs=outputs)
 
     @cached_property
@@ -113,6 +117,32 @@ class InputSchema:
 
 def takes_flat(model: Any) -> bool:
     """Whether a model takes a list of values (texts), as scikit-learn's text vectorisers and pipelines of them do."""
+    model = _first_step(model)
+    try:
+        from sklearn.utils import get_tags
+
+        tags = get_tags(model).input_tags
+        return bool(tags.string) and not tags.two_d_array
+    except Exception:  # noqa: BLE001 - an older scikit-learn, or an object of the user's that has no tags
+        kind = type(model)
+        return kind.__module__ == "sklearn.feature_extraction.text" and hasattr(kind, "transform")
+
+
+def takes_missing(model: Any) -> bool:
+    """Whether a model, or the first step of a pipeline, says that it takes NaN; true where it says nothing."""
+    model = _first_step(model)
+    try:
+        from sklearn.utils import get_tags
+    except ImportError:  # before scikit-learn 1.6
+        get_tags = None
+    try:
+        return bool(get_tags(model).input_tags.allow_nan if get_tags else model._get_tags()["allow_nan"])
+    except Exception:  # noqa: BLE001 - an object of the user's that has no tags
+        return True
+
+
+def _first_step(model: Any) -> Any:
+    """What sees the rows first in a pipeline or a search."""
     for _ in range(_MAX_STEPS):
         best = getattr(model, "best_estimator_", None)
         steps = getattr(model, "steps", None)
@@ -122,14 +152,7 @@ def takes_flat(model: Any) -> bool:
             model = next((step for _, step in steps if step is not None and not isinstance(step, str)), None)
         else:
             break
-    try:
-        from sklearn.utils import get_tags
-
-        tags = get_tags(model).input_tags
-        return bool(tags.string) and not tags.two_d_array
-    except Exception:  # noqa: BLE001 - an older scikit-learn, or an object of the user's that has no tags
-        kind = type(model)
-        return kind.__module__ == "sklearn.feature_extraction.text" and hasattr(kind, "transform")
+    return model
 
 
 def _from_signature(signature: Signature, flat: bool) -> InputSchema | None:

@@ -1,0 +1,106 @@
+"""One process that answers requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from autotrack.serving.app import Application, Served
+from autotrack.serving.counters import Board
+from autotrack.serving.options import ServingOptions
+
+_SWITCH: Final = 0.001
+"""Seconds that a thread which computes keeps the interpreter from the event loop; by itself Python takes five times
+as many."""
+
+
+def run_worker(
+    served: Served,
+    options: ServingOptions,
+    board: Board,
+    number: int,
+    listener: socket.socket,
+    *,
+    lifeline: int | None,
+    on_start: Callable[[str], None],
+) -> None:
+    """Answer requests until SIGTERM; then finish those in flight.
+
+    Parameters
+    ----------
+    number : this worker's row of the board.
+    listener : the socket that all workers share.
+    lifeline : a pipe that ends when the process that looks after this one has ended; ``None`` for no such process.
+    on_start : called when requests are answered, with the model's name.
+    """
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a client's broken request is no trouble of ours
+    sys.setswitchinterval(_SWITCH)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(served, options, board, number, listener, lifeline, on_start))
+
+
+async def _serve(
+    served: Served,
+    options: ServingOptions,
+    board: Board,
+    number: int,
+    listener: socket.socket,
+    lifeline: int | None,
+    on_start: Callable[[str], None],
+) -> None:
+    from uvicorn import Config
+
+    from autotrack.serving.http import Http, Server
+
+    counters = board.of(number)
+    application = Application(served, options, board, counters)
+    await application.warm_up()
+
+    def started() -> None:
+        counters.started()
+        on_start(served.name)
+
+    config = Config(
+        application,
+        http=Http,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=int(options.keep_alive),
+        timeout_graceful_shutdown=max(1, int(options.grace)),
+    )
+    server = Server(config, body_timeout=options.body_timeout, on_start=started)
+
+    def end(*_: Any) -> None:
+        server.should_exit = True
+
+    signal.signal(signal.SIGTERM, end)
+    # Ctrl-C reaches the whole group of processes: the one that looks after us says when it is our turn.
+    signal.signal(signal.SIGINT, end if lifeline is None else signal.SIG_IGN)
+    if lifeline is not None:
+        loop = asyncio.get_running_loop()
+
+        def alone() -> None:
+            loop.remove_reader(lifeline)
+            end()
+
+        loop.add_reader(lifeline, alone)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        application.close()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
