@@ -18,13 +18,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from services import mariadb, mariadb_uri, mlflow_server, mlflow_uri, postgres, postgres_uri, s3_server, s3_uri
+from services import (
+    chromium,
+    mariadb,
+    mariadb_uri,
+    mlflow_server,
+    mlflow_uri,
+    postgres,
+    postgres_uri,
+    s3_server,
+    s3_uri,
+)
 
 import autotrack
 from autotrack import autologging, owners, settings, spool
 from autotrack.capture import guard
 
 __all__ = [
+    "chromium",
     "mariadb",
     "mariadb_uri",
     "mlflow_server",

@@ -1,4 +1,4 @@
-"""Real servers for tests (PostgreSQL, MariaDB, S3 by moto, MLflow), each started once per test process.
+"""Real servers for tests (PostgreSQL, MariaDB, S3 by moto, MLflow) and a browser, each started once per test process.
 
 Where one is not installed its tests skip, and fail instead under ``AUTOTRACK_REQUIRE_SERVICES=1``.
 """
@@ -404,3 +404,116 @@ def mlflow_uri(mlflow_server: Mlflow) -> str:
     """The address of an MLflow server with nothing in it."""
     mlflow_server.empty()
     return mlflow_server.url
+
+
+class Chromium:
+    """A browser without a window, which is told what to do through its debugging protocol."""
+
+    def __init__(self, folder: Path, program: str) -> None:
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+        options += ["--disable-background-networking", "--remote-debugging-port=0", f"--user-data-dir={folder}"]
+        self._process = subprocess.Popen(
+            [program, *options, "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "HOME": str(folder)},
+        )
+        told = folder / "DevToolsActivePort"
+        deadline = time.monotonic() + _SECONDS_TO_START
+        while not (told.exists() and told.read_text().count("\n")):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.close()
+                raise RuntimeError(f"{program} did not start")
+            time.sleep(0.05)
+        self._port = int(told.read_text().split()[0])
+
+    def open(self, url: str, *, width: int = 1200, dark: bool = False) -> Page:
+        """A page of its own, when it has been loaded."""
+        import json
+        import urllib.request
+
+        address = f"http://127.0.0.1:{self._port}/json/new?about:blank"
+        with urllib.request.urlopen(urllib.request.Request(address, method="PUT"), timeout=30) as answer:
+            target = json.load(answer)
+        page = Page(target["webSocketDebuggerUrl"])
+        page.tell("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        page.tell("Emulation.setEmulatedMedia", features=[scheme])
+        for domain in ("Log", "Network", "Page", "Runtime"):
+            page.tell(f"{domain}.enable")
+        page.tell("Page.navigate", url=url)
+        page.wait(f"document.readyState === 'complete' && location.href === {json.dumps(url)}")
+        return page
+
+    def close(self) -> None:
+        """End it."""
+        _signal_group(self._process, signal.SIGKILL)
+        self._process.wait()
+
+
+class Page:
+    """A page in the browser; ``events`` is what the browser has told of it: its log, its requests."""
+
+    def __init__(self, address: str) -> None:
+        from websockets.sync.client import connect
+
+        self._socket = connect(address, max_size=None).__enter__()  # it ends with the browser
+        self._number = 0
+        self.events: list[dict[str, Any]] = []
+
+    def tell(self, method: str, **params: Any) -> Any:
+        """Send a command of the protocol and wait for its result."""
+        import json
+
+        self._number += 1
+        self._socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=60))
+            if message.get("id") == self._number:
+                assert "error" not in message, message
+                return message["result"]
+            self.events.append(message)
+
+    def run(self, code: str) -> Any:
+        """The value of an expression in the page."""
+        result = self.tell("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def wait(self, condition: str) -> None:
+        """Wait for an expression to be true."""
+        deadline = time.monotonic() + _SECONDS_TO_START
+        while not self.run(condition):
+            assert time.monotonic() < deadline, condition
+            time.sleep(0.02)
+
+    def requests(self) -> list[str]:
+        """The addresses that the page has asked for."""
+        sent = [
+            event["params"]["request"]["url"] for event in self.events if event["method"] == "Network.requestWillBeSent"
+        ]
+        return [url for url in sent if not url.startswith("data:")]
+
+    def complaints(self) -> list[str]:
+        """Errors that the browser has logged, and exceptions of the page's script."""
+        logged = [event["params"]["entry"] for event in self.events if event["method"] == "Log.entryAdded"]
+        raised = [event["params"] for event in self.events if event["method"] == "Runtime.exceptionThrown"]
+        return [entry["text"] for entry in logged if entry["level"] == "error"] + [str(event) for event in raised]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """The browser of this test process."""
+    program = _program("chromium", "chromium-browser", "google-chrome")
+    if program is None:
+        missing("Chromium", "there is no program chromium")
+    if importlib.util.find_spec("websockets") is None:
+        missing("Chromium", "the package websockets, through which it is driven, is not installed")
+    assert program is not None
+    with _folder({}) as folder:
+        browser = Chromium(folder, program)
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -159,6 +159,7 @@ class Application:
             text = "the server was told to end before the model had answered"
             return await _answer(send, 503, _body(_problem("ending", text, _UNAVAILABLE)), _JSON)
         except Exception as error:
+            # What a model raises is told to its owner, not to the client.
             _logger.error("%s failed", self._served.name, exc_info=error)
             text = f"the model failed: {type(error).__name__}. What it said stands in the server's log"
             return await _answer(send, 500, _body(_problem("model_failed", text, _INTERNAL)), _JSON)

@@ -13,14 +13,14 @@ from typing import Any, Final
 from autotrack.serving.media import ARROW_FILE, ARROW_STREAM, CSV, PARQUET
 from autotrack.serving.schema import Column, InputSchema
 
-_MOST: Final = 1.7976931348623157e308
-_MOST_32: Final = 3.4028234663852886e38
+_TOO_LARGE: Final = float(2**128 - 2**103)
+"""The least number that becomes infinite in 32 bits."""
 _TYPES: Final[dict[str, dict[str, Any]]] = {
     "boolean": {"type": "boolean"},
     "integer": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
     "long": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
-    "float": {"type": "number", "minimum": -_MOST_32, "maximum": _MOST_32},
-    "double": {"type": "number", "minimum": -_MOST, "maximum": _MOST},
+    "float": {"type": "number", "exclusiveMinimum": -_TOO_LARGE, "exclusiveMaximum": _TOO_LARGE},
+    "double": {"type": "number"},
     "string": {"type": "string"},
     "datetime": {
         "type": "string",
@@ -173,12 +173,9 @@ def _request_body(schema: InputSchema, methods: Sequence[str], example: Any) -> 
         {
             "title": title,
             "description": words,
-            "type": "object",
-            "required": [*required],
-            "properties": required | properties,
-            "additionalProperties": False,
+            **_object(own, properties),
         }
-        for title, words, required in forms
+        for title, words, own in forms
     ]
     content: dict[str, Any] = {"application/json": {"schema": {"anyOf": [*schemas, *extra]}}}
     if isinstance(example, dict):
@@ -223,7 +220,10 @@ def _named_forms(columns: Sequence[Column]) -> tuple[list[_Form], list[dict[str,
     }
     if not record["required"]:
         record["minProperties"] = 1
-    order = "The columns may come in any order, the values of each row in the same; pandas' index is allowed beside."
+    order = (
+        "The columns may come in any order, the values of each row in the same; without their names the order is the "
+        "model's. pandas' index is allowed beside."
+    )
     split = {"columns": {"const": names}, "data": rows}
     records = _list(record)
     one = record | {"description": "One row; with a list of values for each column, all of one length, several."}
@@ -269,8 +269,13 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items, "minItems": 1}
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "required": [*properties], "properties": properties, "additionalProperties": False}
+def _object(properties: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": [name for name in properties if name != "columns"],
+        "properties": properties | (optional or {}),
+        "additionalProperties": False,
+    }
 
 
 def _value(column: Column) -> dict[str, Any]:
