@@ -220,7 +220,8 @@ def test_the_signature_is_what_mlflow_infers(data: Any, mlflow: ModuleType) -> N
 # Where we differ. MLflow names one type "any" for the whole of a frame that has one column it does not know, for every
 # sparse matrix but CSR and CSC, and for an array without dimensions; we describe what can be described. Of lists and
 # dicts in a column it describes what is inside, of which we say "any"; a list of rows is a column of lists to it, and
-# to us the array that scikit-learn makes of it; an object column without rows is text to it. Columns named by tuples and a dict of arrays we do not describe.
+# to us the array that scikit-learn makes of it; an object column without rows is text to it. Columns named by tuples
+# and a dict of arrays we do not describe.
 ONLY_OURS = {
     "one odd column": pd.DataFrame({"a": [1.0], "odd": pd.Series([1 + 2j])}),
     "uint64": pd.DataFrame({"a": np.zeros(1, "u8"), "b": [1.0]}),
