@@ -21,7 +21,7 @@ class Example(NamedTuple):
 
 
 def render_example(data: Any) -> Example:
-    """Render a few rows: pandas DataFrame, numpy array, scipy CSR or CSC matrix, or a list.
+    """Render a few rows: pandas or polars DataFrame, numpy array, scipy CSR or CSC matrix, or a list.
 
     Raises
     ------
@@ -47,6 +47,11 @@ def render_example(data: Any) -> Example:
         content["shape"] = list(data.shape)
         info["type"] = f"sparse_matrix_{data.format}"
         serving = {"inputs": data.toarray()}
+    elif (polars := sys.modules.get("polars")) is not None and isinstance(data, polars.DataFrame):
+        rows = [[None if value != value else value for value in row] for row in data.rows()]
+        content = {"columns": data.columns, "data": rows}
+        info |= {"type": "dataframe", "pandas_orient": "split"}
+        serving = {"dataframe_split": content}
     elif isinstance(data, list):
         content = data
         info["type"] = "json_object"

@@ -101,7 +101,8 @@ def infer_signature(X: Any, y_pred: Any = None, *, missing: Mapping[Any, int] | 
 
     Parameters
     ----------
-    X : what the model was fitted on: pandas DataFrame or Series, numpy array, scipy sparse matrix or array, list.
+    X : what the model was fitted on: pandas or polars DataFrame or Series, numpy array, scipy sparse matrix or array,
+        list.
     y_pred : predictions, as many as there are; ``None`` where there are none.
     missing : number of missing values by column name, where it is known already; other columns are looked at.
 
@@ -143,6 +144,15 @@ def _describe(data: Any, missing: Mapping[Any, int] | None) -> tuple[tuple[Spec,
         return (_tensor(data.dtype, data.shape),), "scipy"
     if isinstance(data, (list, tuple)) and numpy is not None:
         return (_sequence(data, numpy),), ""
+    polars = sys.modules.get("polars")
+    if polars is not None and isinstance(data, (polars.DataFrame, polars.Series)):
+        from autotrack.models.polars_columns import frame_columns, series_column
+
+        if isinstance(data, polars.Series):
+            return (series_column(data, missing),), "polars"
+        if not data.width:
+            raise _Unknown("a DataFrame without columns")
+        return frame_columns(data, missing), "polars"
     kind = type(data)
     raise _Unknown(f"{kind.__module__}.{kind.__qualname__} is not a type that a signature describes")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Callable
@@ -169,6 +170,21 @@ SAME = {
     "nullable": pd.DataFrame({"a": pd.Series([1, None], dtype="Int64"), "b": pd.Series([True, None], dtype="boolean")}),
     "nullable string": pd.DataFrame({"a": pd.Series(["x", None], dtype="string")}),
     "category": pd.DataFrame({"a": pd.Categorical(["x", "y"]), "b": pd.Categorical([1, 2])}),
+    "missing category": pd.DataFrame({"a": pd.Categorical(["x", None]), "b": pd.Categorical([1.5, 2.5])}),
+    "nullable sizes": pd.DataFrame(
+        {
+            kind: pd.Series([1, None], dtype=kind)
+            for kind in ("Int8", "Int32", "Int64", "UInt8", "UInt32", "Float32", "Float64")
+        }
+    ),
+    "time zone": pd.DataFrame({"a": pd.to_datetime(["2026-01-01"]).tz_localize("UTC")}),
+    "no rows": pd.DataFrame({"a": pd.Series([], dtype=float), "b": pd.Series([], dtype="int8")}),
+    "category series": pd.Series(pd.Categorical(["x", "y"]), name="t"),
+    "nullable series": pd.Series([1, None], dtype="Int64", name="t"),
+    "series of text and None": pd.Series(["x", None], name="t"),
+    "complex numbers": np.zeros((2, 2), "c16"),
+    "half numbers": np.zeros((2, 2), "f2"),
+    "probabilities": np.zeros((3, 2)),
     "integer names": pd.DataFrame([[1, 2.5]]),
     "text names": pd.DataFrame({"": [1], "ä \n": [2]}),
     "series": pd.Series([1, 2], name="y"),
@@ -201,18 +217,30 @@ def test_the_signature_is_what_mlflow_infers(data: Any, mlflow: ModuleType) -> N
     assert ours.outputs_json() == expected.to_dict()["outputs"]
 
 
+# Where we differ. MLflow names one type "any" for the whole of a frame that has one column it does not know, for every
+# sparse matrix but CSR and CSC, and for an array without dimensions; we describe what can be described. Of lists and
+# dicts in a column it describes what is inside, of which we say "any"; a list of rows is a column of lists to it, and
+# to us the array that scikit-learn makes of it; an object column without rows is text to it. Columns named by tuples
+# and a dict of arrays we do not describe.
 ONLY_OURS = {
     "one odd column": pd.DataFrame({"a": [1.0], "odd": pd.Series([1 + 2j])}),
     "uint64": pd.DataFrame({"a": np.zeros(1, "u8"), "b": [1.0]}),
     "timedelta": pd.DataFrame({"a": pd.to_timedelta([1]), "b": [1.0]}),
     "mixed": pd.DataFrame({"a": pd.Series([1, "x"], dtype=object), "b": [1.0, 2.0]}),
     "sparse array": sparse.csr_array(np.eye(2)),
+    "coordinates": sparse.coo_matrix(np.eye(2)),
     "rows": [[1.0, 2.0]],
+    "lists in a column": pd.DataFrame({"a": [[1, 2], [3]], "b": [1.0, 2.0]}),
+    "dicts in a column": pd.DataFrame({"a": [{"x": 1}, {"x": 2}], "b": [1.0, 2.0]}),
+    "sparse column": pd.DataFrame({"a": pd.arrays.SparseArray([0.0, 1.0])}),
+    "periods": pd.DataFrame({"a": pd.period_range("2026", periods=2), "b": [1.0, 2.0]}),
+    "a number": np.array(1.0),
+    "objects without rows": pd.DataFrame({"a": pd.Series([], dtype=object)}),
 }
 
 
 @pytest.mark.parametrize("data", ONLY_OURS.values(), ids=ONLY_OURS.keys())
-def test_where_mlflow_gives_up_it_still_reads_ours(
+def test_where_mlflow_says_something_else_it_still_reads_ours(
     data: Any, mlflow: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
     ours = infer_signature(data).signature
@@ -223,3 +251,73 @@ def test_where_mlflow_gives_up_it_still_reads_ours(
     assert schema.to_json() == ours.inputs_json()
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
     assert schema != mlflow.models.infer_signature(data).inputs
+
+
+def test_a_polars_frame_is_described_as_mlflow_describes_it_in_pandas(
+    mlflow: ModuleType, require: Callable[[str], Any]
+) -> None:
+    polars = require("polars")
+    frame = polars.DataFrame(
+        {
+            "double": [1.0, None],
+            "nan": [1.0, float("nan")],
+            "float": polars.Series([1.0, 2.0], dtype=polars.Float32),
+            "long": [1, 2],
+            **{
+                kind: polars.Series([1, 2], dtype=getattr(polars, kind))
+                for kind in ("Int8", "Int16", "Int32", "UInt8", "UInt16", "UInt32")
+            },
+            "text": ["x", None],
+            "category": polars.Series(["x", "y"], dtype=polars.Categorical),
+            "enum": polars.Series(["x", "y"], dtype=polars.Enum(["x", "y"])),
+            "flag": [True, False],
+            "bytes": [b"x", b"y"],
+            "time": polars.Series(["2026-01-01", "2026-01-02"]).str.to_datetime(),
+            "date": polars.Series(["2026-01-01", "2026-01-02"]).str.to_date(),
+        }
+    )
+    in_pandas = frame.to_pandas()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = mlflow.models.infer_signature(in_pandas, in_pandas["text"]).to_dict()
+
+    ours = infer_signature(frame, frame["text"]).signature
+
+    assert ours is not None
+    assert ours.inputs_json() == expected["inputs"]
+    assert ours.outputs_json() == expected["outputs"]
+    assert ours.library == "polars"
+
+
+@pytest.mark.parametrize("kind", ["frame", "mixed", "array", "sparse", "polars", "text"])
+def test_the_examples_are_what_mlflow_serves(
+    kind: str, mlflow: ModuleType, write: Write, iris: Any, require: Callable[[str], Any]
+) -> None:
+    from mlflow.models.utils import load_serving_example
+    from mlflow.pyfunc.scoring_server import infer_and_parse_data
+    from sklearn.compose import make_column_transformer
+    from sklearn.preprocessing import OneHotEncoder
+
+    X, y = iris
+    data: Any = X
+    if kind == "mixed":
+        data = X.assign(k=["a", "b", None] * 50, d=pd.Timestamp("2026-01-01"))
+    elif kind in ("array", "text"):
+        data = X.to_numpy()
+    elif kind == "sparse":
+        data = sparse.csr_matrix(X.to_numpy())
+    elif kind == "polars":
+        data = require("polars").from_pandas(X)
+    columns = make_column_transformer((OneHotEncoder(), ["k"]), remainder="drop")
+    model = make_pipeline(columns, LogisticRegression()) if kind == "mixed" else LogisticRegression(max_iter=500)
+    model.fit(data, y)
+    example = data[:4].tolist() if kind == "text" else data[:4]
+    folder = write(model, data, input_example=example)
+
+    # What `mlflow models serve` does with the body of a request, here with that of the folder.
+    request = json.loads(load_serving_example(str(folder)))
+    served = mlflow.pyfunc.load_model(str(folder))
+    parsed = infer_and_parse_data(request, served.metadata.get_input_schema())
+    np.testing.assert_array_equal(served.predict(parsed), model.predict(data[:4]))
+    # The example itself, as `mlflow.models.predict` reads it.
+    assert len(served.input_example) if kind != "sparse" else served.input_example.shape[0] == 4

@@ -191,6 +191,20 @@ def test_x_is_not_copied_and_not_changed() -> None:
     pd.testing.assert_frame_equal(X, before)
 
 
+def test_polars_without_names_and_without_columns() -> None:
+    polars = pytest.importorskip("polars")
+    assert infer_signature(polars.Series([1.5])).signature == Signature((ColumnSpec("double"),))
+    assert infer_signature(polars.DataFrame()).reason == "inputs: a DataFrame without columns"
+    odd = polars.DataFrame({"u": polars.Series([1], dtype=polars.UInt64), "l": [[1]], "s": [{"a": 1}]})
+    found = infer_signature(odd, missing={"u": 0, "l": 3, "s": 0}).signature
+    assert found is not None
+    assert [(spec.type, spec.required) for spec in found.inputs if isinstance(spec, ColumnSpec)] == [
+        ("any", True),
+        ("any", False),
+        ("any", True),
+    ]
+
+
 def test_few_values_of_an_object_column_are_looked_at() -> None:
     class Counting(str):
         seen = 0
