@@ -141,11 +141,13 @@ def _differs(value: Symbol, default: Any, *, known: bool) -> bool | None:
     if not known:
         return None
     if isinstance(default, NoDefault):
-        if isinstance(value, Name) and default.text:
+        if not default.text:
+            return True  # a parameter without a default was set
+        if isinstance(value, Name):
             return value.name != default.text.rpartition(".")[2]
-        if isinstance(value, float) and value != value:
-            return default.text not in ("np.nan", "numpy.nan", "float('nan')")
-        return True if isinstance(value, (Made, Items, Pairs)) else None
+        if isinstance(value, float) and value != value and default.text in ("np.nan", "numpy.nan", "float('nan')"):
+            return False
+        return None
     plain = _plain(value, 3)
     if plain is NO_DEFAULT:
         return True

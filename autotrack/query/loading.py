@@ -103,24 +103,6 @@ def load_located(
         raise _mismatch(found, now or found.digest, error.found) from error
 
 
-def verified_digest(found: LocatedModel) -> LocatedModel:
-    """The same without its digest, after that was compared with the folder's.
-
-    Raises
-    ------
-    ModelError
-        When it is not what was logged.
-    """
-    from autotrack.models.files import ModelFiles
-
-    if found.digest:
-        with ModelFiles(found.folder) as files:
-            taken = files.digest()
-        if taken != found.digest and _digest_now(found) not in ("", taken):
-            raise _mismatch(found, found.digest, taken)
-    return replace(found, digest="")
-
-
 def _digest_now(found: LocatedModel) -> str:
     """The digest that the run has logged by now: one that goes on may have replaced its model since it was found."""
     if found.run is None or found.reference.startswith("models:"):  # a version never changes
