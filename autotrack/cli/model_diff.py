@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from autotrack.cli import output
 from autotrack.cli.compare import Row, document, print_rows, rows_of, values_of
 from autotrack.cli.output import format_option, store_option
+from autotrack.query.text import shortened
 
 if TYPE_CHECKING:
     from autotrack.query.view import RunView
     from autotrack.stores.registry import RegistryStore
+
+_WIDTH: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def diff(models: tuple[str, ...], everything: bool, format_: str, store: str | N
         case "csv":
             output.print_csv(["kind", "key", *names], [[row.kind, row.key, *values_of(row)] for row in kept])
         case _:
-            print_rows(views, kept, names)
+            print_rows(views, [_short(row) for row in kept], names)
 
 
 def _side(store: RegistryStore, reference: str) -> _Side:
@@ -95,6 +98,13 @@ def _side(store: RegistryStore, reference: str) -> _Side:
     facts["versions"] = _versions(run)
     name = f"{run.run_id[:8]}:{model.path}" if version is None else f"{version.name}/{version.version}"
     return _Side(run, name, facts)
+
+
+def _short(row: Row) -> Row:
+    """The row with ids and digests cut, so that the columns stand side by side."""
+    if (row.kind, row.key) not in (("model", "run"), ("model", "digest")) and row.kind != "datasets":
+        return row
+    return replace(row, values=tuple(None if value is None else shortened(value, _WIDTH) for value in row.values))
 
 
 def _tolerant(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:

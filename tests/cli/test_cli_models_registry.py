@@ -127,7 +127,7 @@ def test_deleting_asks_and_keeps_what_an_alias_names(
 
 def test_a_diff_tells_what_two_models_differ_in(runs: list[str], models: Ask, store: Path) -> None:
     models("register", "latest", "iris")
-    table = models("diff", "iris/1", "iris/2")
+    table = models("diff", "iris/1", "iris/2", width=90)
     for part in (
         "iris/1",
         "iris/2",
@@ -140,6 +140,7 @@ def test_a_diff_tells_what_two_models_differ_in(runs: list[str], models: Ask, st
         "Datasets",
     ):
         assert part in table
+    assert table.count("Params") == 1, "side by side"
     assert "scikit-learn" not in table, "what is equal is left out"
 
     found = json.loads(models("diff", "iris/1", "iris/2", "--format", "json"))
