@@ -73,6 +73,26 @@ def test_mlflow_opens_what_we_registered(store: MlflowServerStore, client: Mlflo
     assert [version.digest for version in store.model_versions("churn")] == [digest, digest]
 
 
+def test_a_version_that_was_made_before_it_was_written_down_is_made_once(
+    store: MlflowServerStore, client: MlflowClient
+) -> None:
+    """By a process that was killed in between, or by an earlier release, which marked versions otherwise."""
+    digest, journal = "sha256:" + "1" * 64, Journal()
+    models = [LoggedModel(path, "k", "", 1, "m", digest) for path in ("model", "other")]
+    store.apply(journal.entries(started(ONE), ModelLogged(ONE, models[0])))
+    (native,) = client.search_runs(["0"])
+    (mark,) = [key for key in native.data.tags if key.startswith("autotrack.registered.")]
+    client.delete_tag(native.info.run_id, mark)
+    place = f"{native.info.artifact_uri}/other"
+    client.create_model_version("m", place, native.info.run_id, tags={"autotrack.source": f"{ONE}/other@{digest}"})
+    opened = MlflowServerStore(store.uri)
+    opened.apply(journal.entries(*(ModelLogged(ONE, model) for model in models)))
+    opened.close()
+    found = [(version.version, version.path, version.digest) for version in store.model_versions("m")]
+    assert found == [(1, "model", digest), (2, "other", digest)]
+    assert [version.tags for version in store.model_versions("m")] == [{}, {}]
+
+
 def test_we_read_what_mlflow_registered(store: MlflowServerStore, client: MlflowClient) -> None:
     with mlflow.start_run() as run:
         model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])

@@ -11,9 +11,9 @@ from autotrack.digests import of_folder
 from autotrack.errors import ModelError
 from autotrack.models.mlmodel import MLMODEL, ModelInfo, read_mlmodel
 from autotrack.stores.mlflow import limits
-from autotrack.stores.mlflow.rest.catalog import texts_of
+from autotrack.stores.mlflow.rest.catalog import tags_of, texts_of
 from autotrack.stores.mlflow.rest.client import MAX_PARAMS, Client, Json, is_unknown
-from autotrack.stores.mlflow.rest.document import PREFIX, Document
+from autotrack.stores.mlflow.rest.document import ID_TAG, PREFIX, Document
 from autotrack.stores.mlflow.rest.files import Files, open_files
 from autotrack.stores.mlflow.rest.transport import Refused
 
@@ -140,6 +140,8 @@ class Models:
     def place_of(self, native: Json, path: str) -> tuple[str, str | None]:
         """Where the files of a model of a run stand, and its id where it is a logged model."""
         model_id = self.id_of(str(native["info"]["run_id"]), path)
+        if model_id is None and ID_TAG not in tags_of(native):
+            model_id = dict(self.logged(native)).get(path)
         if model_id is None:
             return f"{native['info']['artifact_uri']}/{path}", None
         self.files_of(model_id, native)
