@@ -18,7 +18,8 @@ _TOO_LARGE: Final = float(2**128 - 2**103)
 _TYPES: Final[dict[str, dict[str, Any]]] = {
     "boolean": {"type": "boolean"},
     "integer": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
-    "long": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+    # The largest double below 2**63: many clients have no other numbers, and 2**63 - 1 becomes 2**63 in them.
+    "long": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1024},
     "float": {"type": "number", "exclusiveMinimum": -_TOO_LARGE, "exclusiveMaximum": _TOO_LARGE},
     "double": {"type": "number"},
     "string": {"type": "string"},
