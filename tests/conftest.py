@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from browser import chromium
 from services import (
-    chromium,
     mariadb,
     mariadb_uri,
     mlflow_server,

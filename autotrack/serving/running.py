@@ -60,7 +60,7 @@ def serve(
         When the model cannot be loaded.
     """
     options.check()
-    missing = [name for name in _NEEDED if find_spec(name) is None]
+    missing = [name for name in _NEEDED if not _is_installed(name)]
     if missing:
         raise ServingError(f"serving needs {', '.join(missing)}: pip install 'autotrack[serving]'")
     listener = opt.bind(options.host, options.port)
@@ -151,6 +151,13 @@ def _in_a_thread(work: Callable[[], Served]) -> Served:
     if failed:
         raise failed[0]
     return found[0]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # somebody has put it out of reach
+        return False
 
 
 def _share_cores(workers: int) -> None:

@@ -252,9 +252,10 @@ def _is_the_rows(error: Exception, data: Any, schema: InputSchema) -> bool:
 
 
 def _find_missing(data: Any, text: str) -> tuple[int, Any, float] | None:
-    """The first value that is missing or infinite, where the model complains of one."""
+    """The first value that is missing or infinite, whichever of them the model complains of."""
     lower = text.lower()
-    if "nan" not in lower and "infinity" not in lower:
+    infinite = "infinity" in lower
+    if "nan" not in lower and not infinite:
         return None
     frame = data if isinstance(data, pd.DataFrame) else None
     if frame is None and getattr(data, "ndim", 0) != 2:
@@ -264,8 +265,10 @@ def _find_missing(data: Any, text: str) -> tuple[int, Any, float] | None:
     for spot, name in enumerate(columns):
         values = pd.Series(frame.iloc[:, spot] if frame is not None else data[:, spot])
         wrong = values.isna()
-        if values.dtype.kind == "f":
-            wrong |= ~np.isfinite(values.to_numpy(dtype=np.float64, na_value=np.nan))
+        if infinite:
+            # One that overflowed inside the model is not to be found here, and a missing one is not to blame for it.
+            numbers = values.to_numpy(dtype=np.float64, na_value=np.nan) if values.dtype.kind == "f" else None
+            wrong = pd.Series(np.isinf(numbers)) if numbers is not None else wrong & False
         rows = np.flatnonzero(wrong.to_numpy())
         if len(rows) and (first is None or rows[0] < first[0]):
             value = values.iloc[rows[0]]

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pandas as pd
 import pytest
+from browser import Chromium, Page
 from served_models import COLUMNS, Serving, classification, frame, serving
-from services import Chromium, Page
 
 from autotrack.models.loading import load_model
 from autotrack.models.signature import TensorSpec

@@ -173,3 +173,14 @@ def test_a_method_is_chosen_by_parameter(frame: Served) -> None:
     said = server.post(json.dumps({**body, "params": {"predict_method": "predict"}}).encode(), JSON)
 
     assert json.loads(said.body)["predictions"] == peer.model.predict(rows).tolist()
+
+
+def test_what_overflows_in_the_model_is_not_blamed_on_a_missing_value(frame: Served) -> None:
+    peer, server = frame
+    row = {**json.loads(peer.X.iloc[[0]].to_json(orient="records"))[0], "sepal": 1.79e308, "soil": None}
+
+    reply = server.post(json.dumps([row]).encode(), JSON)
+
+    told = json.loads(reply.body)
+    assert (reply.status, told["error"]["code"], told["error"]["columns"]) == (400, "model_refused", [])
+    assert "infinity" in told["message"]

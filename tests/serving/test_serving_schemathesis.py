@@ -33,6 +33,19 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield served
 
 
+def accepts_what_is_described(context: Any, response: Any, case: Any) -> bool | None:
+    """schemathesis' own check, but for numbers so large that they overflow inside of the model."""
+    from schemathesis.specs.openapi.checks import RejectedPositiveData, positive_data_acceptance
+
+    try:
+        return positive_data_acceptance(context, response, case)
+    except RejectedPositiveData:
+        told = response.json()
+        if told["error"]["code"] == "model_refused" and "infinity" in told["message"]:
+            return None
+        raise
+
+
 def rejects_what_is_not_described(context: Any, response: Any, case: Any) -> bool | None:
     """schemathesis' own check, but for what is read although no JSON Schema describes it well."""
     from schemathesis.specs.openapi.checks import AcceptedNegativeData, negative_data_rejection
@@ -59,7 +72,7 @@ def test_it_does_what_its_description_says(server: ModelServer, described: bool)
         openapi.content_type_conformance,
         openapi.response_headers_conformance,
         openapi.response_schema_conformance,
-        openapi.positive_data_acceptance,
+        accepts_what_is_described,
         rejects_what_is_not_described,
     ]
     schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/openapi.json")

@@ -18,8 +18,9 @@ import httpx
 import pytest
 from served_models import Serving, regression, serving, slow, until
 
-from autotrack.errors import SettingsError
+from autotrack.errors import ServingError, SettingsError
 from autotrack.serving.options import ServingOptions
+from autotrack.serving.running import serve as run_server
 
 TOKEN = "correct-horse-battery"
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked")
@@ -194,6 +195,21 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_loaded(models):
 def serve(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "autotrack", "models", "serve", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_missing_library_is_named_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ServingError, match=r"uvicorn: pip install 'autotrack\[serving\]'"):
+        run_server(lambda: pytest.fail("it was loaded"), "m", ServingOptions(port=0), say=print, warn=print)
+
+
+def test_a_model_that_cannot_be_loaded_ends_it_with_a_sentence(tmp_path):
+    done = serve(tmp_path / "nothing", "--port", "0", "--token", "correct-horse-battery")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert re.search(r"^Error: no model at .*nothing", done.stderr, re.MULTILINE)
+    assert "AUTOTRACK_SERVING_TOKEN" in done.stderr, "others see --token"
+    assert "correct-horse" not in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])

@@ -74,13 +74,12 @@ function showAnswer(data, text) {
     answer.replaceChildren(element("pre", text));
     return;
   }
-  let row = rows[0];
-  if (Array.isArray(row) && spec.classes && spec.classes.length === row.length) {
-    row = Object.fromEntries(row.map((value, place) => [spec.classes[place], value]));
-  }
+  const row = rows[0];
   if (row !== null && typeof row === "object") {
+    const labelled = Array.isArray(row) && spec.classes && spec.classes.length === row.length;
+    const entries = labelled ? row.map((value, place) => [spec.classes[place], value]) : Object.entries(row);
     const table = document.createElement("table");
-    for (const [name, value] of Object.entries(row)) {
+    for (const [name, value] of entries) {
       const line = document.createElement("tr");
       line.append(element("th", name), element("td", worded(value)));
       table.append(line);
