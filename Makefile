@@ -75,7 +75,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.mlflow
-	$(BIN)/python -m benchmarks --out bench-results.json bench-serving.json
+	$(BIN)/python -m benchmarks --out bench-results.json
 
 bench-serving: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.serving --out bench-serving.json
