@@ -80,7 +80,8 @@ def pack(modules: Iterable[str]) -> Packed:
         files.update((file.path, file) for file in found.files)
         loaded = {name for name in found.imports if name in sys.modules}
         imports |= loaded
-        more = {name for name in loaded - seen if is_local(name)}
+        # A helper may import autotrack; where that is a checkout, it is nothing that a user could bring along.
+        more = {name for name in loaded - seen - {"autotrack"} if is_local(name)}
         seen |= more
         waiting.extend(sorted(more))
     return Packed(tuple(files.values()), frozenset(imports), left_out)
