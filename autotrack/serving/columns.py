@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -52,6 +53,26 @@ def column_values(values: Sequence[Any], column: Column, name: Any) -> Any:
         ``wrong_type`` or ``missing_value``, with the first row that is wrong.
     """
     return _READERS.get(column.type, _any)(values, column, name)
+
+
+def number_block(rows: Sequence[Sequence[Any]], *, keep_whole: bool) -> Any:
+    """Rows of one length as one array of numbers, NaN for null; ``None`` where they are not all numbers.
+
+    Parameters
+    ----------
+    keep_whole : make an array of whole numbers of nothing but such; else all become floats.
+    """
+    types = set(map(type, chain.from_iterable(rows)))
+    if not types <= NUMBERS or types <= {NONE}:
+        return None
+    try:
+        if NONE in types:
+            return np.array(rows, dtype=np.float64)
+        dtype = np.int64 if keep_whole and types == {int} else np.float64
+        shape = len(rows), len(rows[0])
+        return np.fromiter(chain.from_iterable(rows), dtype, shape[0] * shape[1]).reshape(shape)
+    except OverflowError:
+        return None
 
 
 def wrong_type(name: Any, row: int | None, value: Any, kind: str, why: str = "") -> BadInput:

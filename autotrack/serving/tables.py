@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from autotrack.serving import tensors
-from autotrack.serving.columns import NONE, NUMBERS, column_values, missing_value, objects
+from autotrack.serving.columns import column_values, missing_value, number_block, objects
 from autotrack.serving.problems import BadInput, name_list, place, show
 from autotrack.serving.schema import ANY, Column, InputSchema
 
@@ -48,7 +48,7 @@ def from_rows(names: Sequence[str] | None, rows: Sequence[Row], schema: InputSch
         labels, specs = schema.index, schema.columns
     kind = schema.one_type if schema.columns is not None else ANY
     if kind in ("double", ANY) and (order is None or -1 not in order):
-        block = _block(rows, kind)
+        block = number_block(rows, keep_whole=kind == ANY)
         if block is not None:
             if order is not None:
                 block = block[:, order]
@@ -211,19 +211,6 @@ def _values(count: int) -> str:
     return "1 value" if count == 1 else f"{count} values"
 
 
-def _block(rows: Sequence[Row], kind: str | None) -> Any:
-    """All values as one array of numbers; ``None`` where they are not all numbers."""
-    types = set(map(type, chain.from_iterable(rows)))
-    if not types <= NUMBERS or types == {NONE}:
-        return None
-    try:
-        if kind == ANY and types == {int}:
-            return np.array(rows, dtype=np.int64)
-        return np.array(rows, dtype=np.float64)
-    except OverflowError:
-        return None
-
-
 def refuse_missing_in(block: Any, specs: Sequence[Column]) -> None:
     """Raise for the first missing number of an array where its column may have none."""
     if block.dtype.kind != "f":
@@ -256,7 +243,7 @@ def _by_columns(
 
 
 def _unknown_array(rows: Sequence[Row]) -> Any:
-    block = _block(rows, ANY)
+    block = number_block(rows, keep_whole=True)
     if block is not None:
         return block
     flat = _any_values(chain.from_iterable(rows))

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from autotrack.models import TensorSpec
-from autotrack.serving.columns import NUMBERS, column_values, objects, wrong_type
+from autotrack.serving.columns import column_values, number_block, objects, wrong_type
 from autotrack.serving.problems import BadInput, show
 from autotrack.serving.schema import ANY, Column
 
@@ -33,7 +33,7 @@ def from_rows(rows: Sequence[Sequence[Any]], spec: TensorSpec, names: Sequence[A
         another number of dimensions.
     """
     if len(spec.shape) == 2 and spec.dtype in ("float64", ANY):
-        block = _numbers(rows, spec.dtype)
+        block = number_block(rows, keep_whole=spec.dtype == ANY)
         if block is not None:
             return block
     if len(spec.shape) == 2:
@@ -80,18 +80,6 @@ def _array(data: Sequence[Any]) -> Any:
 
 def _shape(shape: Sequence[int]) -> str:
     return f"({', '.join('any' if size < 0 else str(size) for size in shape)})"
-
-
-def _numbers(rows: Sequence[Sequence[Any]], dtype: str) -> Any:
-    types: set[type] = set()
-    for row in map(set, (map(type, row) for row in rows)):
-        types |= row
-    if not types <= NUMBERS:
-        return None
-    try:
-        return np.array(rows, dtype=np.int64 if dtype == ANY and types == {int} else np.float64)
-    except OverflowError:
-        return None
 
 
 def _by_columns(rows: Sequence[Sequence[Any]], spec: TensorSpec, names: Sequence[Any] | None) -> Any:
