@@ -72,6 +72,7 @@ def autolog(*, disable: bool = False, **options: Any) -> None:
         if "store" in options:
             settings.set_store(options["store"])
         settings.pin_store(settings.resolve({}) if "store" in options else found)
+        settings.pin_trusted_sources(found)
         session().settings = found
         guard.silent = found.silent
         guard.forget()
@@ -197,6 +198,7 @@ def _leading_numbers(version: str) -> tuple[int, ...]:
 
 def _switch_off() -> None:
     settings.pin_store(None)
+    settings.pin_trusted_sources(None)
     if _patches is not None:
         _patches.undo()
     for integration in _integrations:

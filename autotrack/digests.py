@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+from io import BufferedReader
 from typing import Final
 
 PREFIX: Final = "sha256:"
@@ -20,10 +22,34 @@ def of_file(path: str | os.PathLike[str]) -> str:
     Raises
     ------
     OSError
-        When it cannot be read.
+        When it cannot be read, or is a device or a pipe, which might have no end.
     """
-    with open(path, "rb") as file:
-        return PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
+    with open_file(path) as file:
+        return of_open_file(file)
+
+
+def of_open_file(file: BufferedReader) -> str:
+    """The digest of what is left to read of a file."""
+    return PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_file(path: str | os.PathLike[str]) -> BufferedReader:
+    """Open a plain file to read it; does not wait for a pipe's writer.
+
+    Raises
+    ------
+    OSError
+        When it cannot be opened, or is none.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(None, "it is no plain file", os.fspath(path))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
 
 
 def of_folder(folder: str | os.PathLike[str]) -> str:

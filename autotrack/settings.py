@@ -21,6 +21,9 @@ from autotrack.errors import SettingsError
 
 FOLDER: Final = ".autotrack"
 SERIALIZATION_FORMATS: Final = ("cloudpickle", "pickle", "skops")
+EVERYWHERE: Final = "*"
+"""The trusted source that stands for all of them."""
+
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):")
 """As URIs have them, but of two letters or more: one letter and a colon is a drive."""
 
@@ -47,6 +50,7 @@ class Settings:
     extra_tags : tags set on every run.
     registered_model_name : the name under which every run's model is registered; ``None`` for no registration.
     serialization_format : how models are written: ``"cloudpickle"``, ``"pickle"`` or ``"skops"``.
+    trusted_sources : stores and folders whose pickled models may be loaded, beside your own folder; ``"*"`` for all.
     exclusive : record nothing of fits inside a run that was opened by hand.
     integrations : names of the libraries to observe; ``None`` for all that are known.
     progress : show a bar on stderr during long searches; ``None`` for in a terminal or notebook.
@@ -67,6 +71,7 @@ class Settings:
     extra_tags: Mapping[str, str] = field(default_factory=dict)
     registered_model_name: str | None = None
     serialization_format: str = "cloudpickle"
+    trusted_sources: tuple[str, ...] = ()
     exclusive: bool = False
     integrations: tuple[str, ...] | None = None
     progress: bool | None = None
@@ -84,6 +89,7 @@ _MLFLOW_ONLY: Final = frozenset(
 
 _uri_set: str | None = None
 _uri_pinned: str | None = None
+_trusted_pinned: tuple[str, ...] | None = None
 _uri_used: ContextVar[str | None] = ContextVar("autotrack_store", default=None)
 
 
@@ -107,6 +113,8 @@ def resolve(
     if "store" in found:
         # A store named in a project's file is the same one from every folder of the project.
         found["store"] = anchored(found["store"], folder)
+    if "trusted_sources" in found:
+        found["trusted_sources"] = _anchored_all(found["trusted_sources"], folder)
     for name in OPTIONS:
         text = environ.get(_PREFIX + name.upper())
         if text is not None:
@@ -116,6 +124,8 @@ def resolve(
         found[key] = _convert(key, value, key)
     if "store" in found:
         found["store"] = anchored(found["store"])
+    if "trusted_sources" in found:
+        found["trusted_sources"] = _anchored_all(found["trusted_sources"])
     return replace(Settings(), **found)
 
 
@@ -132,6 +142,19 @@ def pin_store(configured: Settings | None) -> None:
     """
     global _uri_pinned
     _uri_pinned = None if configured is None else configured.store or str(default_folder(working_folder()))
+
+
+def trusted_sources(*, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> tuple[str, ...]:
+    """The sources trusted now: those of ``autolog(trusted_sources=…)`` > environment > pyproject > none."""
+    if _trusted_pinned is not None:
+        return _trusted_pinned
+    return resolve({}, environ=environ, cwd=cwd).trusted_sources
+
+
+def pin_trusted_sources(configured: Settings | None) -> None:
+    """Settle on the sources that these settings trust; with ``None`` stop doing so."""
+    global _trusted_pinned
+    _trusted_pinned = None if configured is None else configured.trusted_sources
 
 
 def set_store(uri: str | os.PathLike[str] | None) -> None:
@@ -195,6 +218,10 @@ def anchored(uri: str, folder: Path | None = None) -> str:
     return path if os.path.isabs(path) else os.path.normpath(os.path.join(folder or working_folder(), path))
 
 
+def _anchored_all(places: tuple[str, ...], folder: Path | None = None) -> tuple[str, ...]:
+    return tuple(place if place == EVERYWHERE else anchored(place, folder) for place in places)
+
+
 def _check_name(key: str, where: str) -> None:
     if key in OPTIONS:
         return
@@ -233,6 +260,11 @@ def _convert(name: str, value: Any, where: str) -> Any:
             if value not in SERIALIZATION_FORMATS:
                 raise SettingsError(f"{where}={value!r}: expected one of {', '.join(SERIALIZATION_FORMATS)}")
             return value
+        case "trusted_sources":
+            places = _names(value, where, "stores and folders, such as ['s3://team/models', '/data/runs']") or ()
+            if any(not place.strip() for place in places):
+                raise SettingsError(f"{where}={value!r}: a source is a store's URI or a folder, not an empty text")
+            return places
         case "pos_label":
             if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int))):
                 raise SettingsError(f"{where}={value!r}: a class label is a string or an integer")
@@ -284,13 +316,15 @@ def _tags(value: Any, where: str) -> dict[str, str]:
     return {str(key): str(text) for key, text in value.items()}
 
 
-def _names(value: Any, where: str) -> tuple[str, ...] | None:
+def _names(
+    value: Any, where: str, expected: str = "names, such as ['sklearn', 'matplotlib']"
+) -> tuple[str, ...] | None:
     if value is None:
         return None
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, (list, tuple, set, frozenset)) or not all(isinstance(name, str) for name in value):
-        raise SettingsError(f"{where}={value!r}: expected a list of names, such as ['sklearn', 'matplotlib']")
+        raise SettingsError(f"{where}={value!r}: expected a list of {expected}")
     return tuple(value)
 
 

@@ -6,9 +6,11 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+from autotrack.digests import open_file
 from autotrack.errors import ModelError
 from autotrack.models.signature import Signature
 
@@ -35,6 +37,7 @@ class ModelInfo:
     size : bytes of the model itself, ``None`` where it does not say.
     flavors : all that the file says, by flavor.
     metadata : the file's own ``metadata``.
+    example : what it says of its input example; read one with `autotrack.models.example_reading`.
     """
 
     folder: Path
@@ -52,6 +55,7 @@ class ModelInfo:
     signature: Signature | None = None
     flavors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    example: Mapping[str, Any] = field(default_factory=dict)
 
 
 def render_mlmodel(
@@ -137,20 +141,35 @@ def read_mlmodel(folder: Path) -> ModelInfo:
     folder = Path(folder)
     path = folder / MLMODEL
     try:
-        if path.stat().st_size > _MAX_SIZE:
-            raise ModelError(f"{path} is larger than {_MAX_SIZE >> 20} MiB: that is no MLmodel file")
-        text = path.read_text(encoding="utf-8")
+        with open_file(path) as file:
+            data = file.read(_MAX_SIZE + 1)
     except FileNotFoundError:
         there = "it does not exist" if not folder.exists() else _listing(folder)
         raise ModelError(f"{folder} is not a model folder: no {MLMODEL} in it ({there})") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
+    return parse_mlmodel(folder, data)
 
-    import yaml
+
+def parse_mlmodel(folder: Path, content: bytes) -> ModelInfo:
+    """As `read_mlmodel`, of a file that was read already.
+
+    Raises
+    ------
+    ModelError
+        When it cannot be understood.
+    """
+    path = folder / MLMODEL
+    if len(content) > _MAX_SIZE:
+        raise ModelError(f"{path} is larger than {_MAX_SIZE >> 20} MiB: that is no MLmodel file")
+
+    from autotrack.models.plain_yaml import parse
 
     try:
-        data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        data = parse(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not valid YAML: {error}") from error
     flavors = data.get("flavors") if isinstance(data, dict) else None
     if not isinstance(flavors, dict) or not all(isinstance(flavor, dict) for flavor in flavors.values()):
@@ -165,6 +184,7 @@ def _info(folder: Path, path: Path, data: dict[str, Any], flavors: dict[str, dic
     ours = metadata.get("autotrack")
     ours = ours if isinstance(ours, dict) else {}
     local = ours.get("local_modules")
+    example = data.get("saved_input_example_info")
     size = data.get("model_size_bytes")
     return ModelInfo(
         folder=folder,
@@ -177,11 +197,12 @@ def _info(folder: Path, path: Path, data: dict[str, Any], flavors: dict[str, dic
         serialization_format=_text(sklearn.get("serialization_format")),
         python_version=_text(function.get("python_version") or ours.get("python_version")),
         sklearn_version=_text(sklearn.get("sklearn_version")),
-        local_modules=tuple(map(str, local)) if isinstance(local, list) else (),
+        local_modules=tuple(name for name in local if isinstance(name, str)) if isinstance(local, list) else (),
         size=size if isinstance(size, int) else None,
         signature=_signature(path, data.get("signature")),
         flavors=flavors,
         metadata=metadata,
+        example=example if isinstance(example, dict) else {},
     )
 
 
@@ -195,7 +216,7 @@ def _signature(path: Path, data: Any) -> Signature | None:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    return str(value) if isinstance(value, (str, int, float, date)) else ""
 
 
 def _listing(folder: Path) -> str:

@@ -1,38 +1,37 @@
-"""Load the model of a run."""
+"""Load a model, from wherever it is."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from autotrack import digests
-from autotrack.entities import LoggedModel
-from autotrack.errors import ArtifactNotFound, ModelError, StoreError
+from autotrack.errors import ModelError
 from autotrack.query import text
-from autotrack.query.finding import get_run
+from autotrack.query.locating import LocatedModel, locate_in_run, locate_model
 from autotrack.query.sources import StoreLike
 from autotrack.query.view import RunView
 
-_FORM = (
-    "'runs:/<run id>/model' (an id, its beginning, a name or 'latest'), 'models:/<name>/<version or latest>', "
-    "or a model's folder"
-)
-
 
 def load_model(
-    uri: str | os.PathLike[str], *, store: StoreLike = None, trusted_types: Iterable[str | type] | None = None
+    uri: str | os.PathLike[str],
+    *,
+    store: StoreLike = None,
+    trusted: bool = False,
+    trusted_types: Iterable[str | type] | None = None,
 ) -> Any:
-    """Load a model that was recorded. It is unpickled: load only what you trust.
+    """Load a model. A pickle runs what stands in it, so it is loaded only from places that you trust.
 
     Parameters
     ----------
     uri : ``"runs:/<run>/model"``, where ``<run>`` is whatever `get_run` takes; ``"models:/<name>/3"`` or
-        ``"models:/<name>/latest"`` for a model recorded with that ``registered_model_name``; or the path of a model's
-        folder. Versions are counted from 1 in the order in which their runs started, over all runs of the store; the
-        latest is that of the newest run that FINISHED. A registry with aliases comes later.
+        ``"models:/<name>/latest"`` for a model recorded with that ``registered_model_name``; the path or ``file:`` URI
+        of a model's folder; or ``"s3://…"``, ``"gs://…"`` or ``"az://…"`` of one in an object store.
     store : where to look; the store in force when left out.
+    trusted : load a pickle wherever it comes from. Without it one is loaded from your own folder store, from
+        ``memory:``, and from what the option ``trusted_sources`` names. A skops file needs no trust.
     trusted_types : dotted names of types, or the types, that a model in the skops format may be built of, beside those
         that skops trusts and the plain parts of scikit-learn. With it, even empty, a pickle is refused.
 
@@ -40,98 +39,95 @@ def load_model(
     ------
     RunNotFound, AmbiguousRun
         As `get_run`.
+    ModelRefused
+        When it is a pickle from a place that is not trusted; the message says why, and how to trust it.
     ModelError
         When the URI is none, the run has no such model, it is not what was logged (its digest is another one; nothing
         of it is unpickled then), or it cannot be loaded here.
     """
-    if isinstance(uri, os.PathLike):
-        return _load_folder(Path(uri), trusted_types)
-    if not isinstance(uri, str) or not uri.strip():
-        raise ModelError(f"{uri!r} is no model; expected {_FORM}")
-    scheme, colon, rest = uri.strip().partition(":/")
-    if colon and scheme == "runs":
-        reference, _, path = rest.strip("/").partition("/")
-        if not reference or not path:
-            raise ModelError(f"{text.plain(uri)!r} is no model URI; expected {_FORM}")
-        return load_from_run(get_run(reference, store=store), path, trusted_types)
-    if uri.strip().startswith("models:"):
-        from autotrack.query.registered import find_registered
-
-        run, model = find_registered(uri.strip(), store)
-        return load_from_run(run, model.path, trusted_types)
-    if colon and len(scheme) > 1 and "/" not in scheme:
-        raise ModelError(f"{text.plain(uri)!r}: cannot load from {text.plain(scheme)!r}; expected {_FORM}")
-    if uri.startswith("runs:"):
-        raise ModelError(f"{text.plain(uri)!r} is no model URI; expected {_FORM}")
-    return _load_folder(Path(uri).expanduser(), trusted_types)
+    found = locate_model(uri, store=store)
+    if trusted and not found.reference.startswith(("runs:", "models:")):
+        found = replace(found, digest="")  # the way to load what somebody has changed on purpose
+    return load_located(found, trusted=trusted, trusted_types=trusted_types)
 
 
-def load_from_run(run: RunView, path: str = "model", trusted_types: Iterable[str | type] | None = None) -> Any:
+def load_from_run(
+    run: RunView,
+    path: str = "model",
+    trusted_types: Iterable[str | type] | None = None,
+    *,
+    trusted: bool = False,
+) -> Any:
     """The run's model at ``path``.
 
     Raises
     ------
-    ModelError
-        When the run has no such model, or it cannot be loaded here.
+    ModelRefused, ModelError
+        As `load_model`.
     """
-    wanted = path.strip("/")
-    known = {model.path: model for model in run.models}
-    if wanted not in known:
-        raise ModelError(_no_model(run, wanted, list(known)))
-    try:
-        folder = run.artifact_path(wanted)
-        _verify(run, known[wanted], folder)
-    except ArtifactNotFound as error:
-        raise ModelError(
-            f"run {run.run_id} ({text.plain(run.name)}) recorded a model at {wanted!r}, but its files are gone: {error}"
-        ) from error
-    except StoreError as error:
-        raise ModelError(f"the model {wanted!r} of run {run.run_id} cannot be loaded: {error}") from error
-    return _load(folder, trusted_types)
+    return load_located(locate_in_run(run, path), trusted=trusted, trusted_types=trusted_types)
 
 
-def _verify(run: RunView, model: LoggedModel, folder: Path) -> None:
-    """Compare a model's folder with the digest that was logged of it, where there is one, before it is unpickled."""
-    if not digests.is_digest(model.digest):
-        return
-    try:
-        found = digests.of_folder(folder)
-    except OSError as error:
-        raise ModelError(f"the model {model.path!r} of run {run.run_id} cannot be read: {error}") from error
-    if found == model.digest:
-        return
-    # A run that goes on may have replaced its model since it was looked up.
-    now = next((other.digest for other in run.refreshed().models if other.path == model.path), model.digest)
-    if now == model.digest or now not in ("", found):
-        raise ModelError(
-            f"{digests.mismatch(run.run_id, model.path, now or model.digest, found)}. It was not loaded; if you know "
-            f"why, load the folder itself: {text.plain(str(folder))}"
-        )
+def load_located(
+    found: LocatedModel, *, trusted: bool = False, trusted_types: Iterable[str | type] | None = None
+) -> Any:
+    """Load a model that `locate_model` found; the one way that all others go.
 
-
-def _load_folder(folder: Path, trusted_types: Iterable[str | type] | None) -> Any:
-    if not folder.is_dir():
-        raise ModelError(f"no model at {text.plain(str(folder))!r}: there is no such folder; expected {_FORM}")
-    return _load(folder, trusted_types)
-
-
-def _load(folder: Path, trusted_types: Iterable[str | type] | None) -> Any:
+    Raises
+    ------
+    ModelRefused, ModelError
+        As `load_model`.
+    """
+    from autotrack.models.loading import DigestMismatch
     from autotrack.models.loading import load_model as load
 
-    return load(folder, trusted_types=trusted_types)
+    # A generator of types would be empty the second time.
+    types = trusted_types if trusted_types is None or isinstance(trusted_types, (str, type)) else list(trusted_types)
+
+    def attempt(digest: str) -> Any:
+        return load(
+            found.folder, trusted=trusted or not found.doubt, doubt=found.doubt, digest=digest, trusted_types=types
+        )
+
+    try:
+        return attempt(found.digest)
+    except DigestMismatch as error:
+        now = _digest_now(found)
+        if now != found.digest and now in ("", error.found):
+            return attempt(now)
+        raise _mismatch(found, now or found.digest, error.found) from error
 
 
-def _no_model(run: RunView, wanted: str, known: list[str]) -> str:
-    who = f"run {run.run_id} ({text.plain(run.name)})"
-    if known:
-        there = ", ".join(repr(text.plain(path)) for path in known)
-        return f"{who} has no model {text.plain(wanted)!r}; it has {there}"
-    files = run.artifacts
-    if files:
-        shown = ", ".join(text.plain(file) for file in files[:8])
-        if len(files) > 8:
-            shown += f" and {len(files) - 8} more"
-        there = f"its artifacts are {shown}"
-    else:
-        there = "it has no artifacts"
-    return f"{who} has no model: {there}. Was log_models off, or could the model not be saved?"
+def verified_digest(found: LocatedModel) -> LocatedModel:
+    """The same without its digest, after that was compared with the folder's.
+
+    Raises
+    ------
+    ModelError
+        When it is not what was logged.
+    """
+    from autotrack.models.files import ModelFiles
+
+    if found.digest:
+        with ModelFiles(found.folder) as files:
+            taken = files.digest()
+        if taken != found.digest and _digest_now(found) not in ("", taken):
+            raise _mismatch(found, found.digest, taken)
+    return replace(found, digest="")
+
+
+def _digest_now(found: LocatedModel) -> str:
+    """The digest that the run has logged by now: one that goes on may have replaced its model since it was found."""
+    if found.run is None or found.reference.startswith("models:"):  # a version never changes
+        return found.digest
+    models = found.run.refreshed().models
+    return next((model.digest for model in models if model.path == found.path), found.digest)
+
+
+def _mismatch(found: LocatedModel, logged: str, taken: str) -> ModelError:
+    if found.run is None:
+        return ModelError(f"{text.plain(found.reference)} has the digest {taken}, and should have {logged}")
+    return ModelError(
+        f"{digests.mismatch(found.run.run_id, found.path, logged, taken)}. It was not loaded; if you know why, load "
+        f"the folder itself: load_model({text.plain(str(found.folder))!r}, trusted=True)"
+    )

@@ -33,6 +33,11 @@ class RunView:
         self._keeper = keeper  # closes the store behind the last view of it
 
     @property
+    def store(self) -> Store:
+        """The store that it was found in."""
+        return self._store
+
+    @property
     def run_id(self) -> str:
         return self._run.run_id
 
@@ -231,19 +236,23 @@ class RunView:
         """Every point of one metric, by step, then time; empty where there is none."""
         return self._store.metric_history(self.run_id, key)
 
-    def model(self, path: str = "model", *, trusted_types: Iterable[str | type] | None = None) -> Any:
-        """The fitted model that the run recorded. It is unpickled: load only what you trust.
+    def model(
+        self, path: str = "model", *, trusted: bool = False, trusted_types: Iterable[str | type] | None = None
+    ) -> Any:
+        """The fitted model that the run recorded. A pickle is loaded only from a place that you trust.
 
-        ``trusted_types`` as for `autotrack.load_model`.
+        ``trusted`` and ``trusted_types`` as for `autotrack.load_model`.
 
         Raises
         ------
+        ModelRefused
+            When it is a pickle from a place that is not trusted.
         ModelError
             When the run has no such model, or it cannot be loaded here.
         """
         from autotrack.query.loading import load_from_run
 
-        return load_from_run(self, path, trusted_types)
+        return load_from_run(self, path, trusted_types, trusted=trusted)
 
     def to_dict(self) -> dict[str, Any]:
         """The run as a mapping of JSON types, with `search_runs`' names. Times in ISO 8601, NaN as ``"NaN"``."""

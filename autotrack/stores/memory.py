@@ -111,15 +111,15 @@ class MemoryStore:
 
     def artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
         """See `Store.artifacts`."""
-        return artifact_files.listing(self._root(), run_id, path, self._logged(run_id))
+        return artifact_files.listing(self.root, run_id, path, self._logged(run_id))
 
     def artifact_path(self, run_id: str, path: str) -> Path:
         """See `Store.artifact_path`."""
-        return artifact_files.find(self._root(), run_id, path, self._logged(run_id))
+        return artifact_files.find(self.root, run_id, path, self._logged(run_id))
 
     def put_artifact(self, run_id: str, path: str, source: Path) -> None:
         """See `Store.put_artifact`."""
-        artifact_files.put(self._root(), run_id, path, source)
+        artifact_files.put(self.root, run_id, path, source)
 
     def artifact_folder(self, run_id: str) -> Path:
         """Where a run's artifacts are to be written, in a temporary folder that goes when the process does.
@@ -131,7 +131,7 @@ class MemoryStore:
         """
         if not artifact_files.folder_name_is_safe(run_id):
             raise StoreError(f"{run_id!r} cannot be the name of a folder")
-        folder = self._root() / run_id
+        folder = self.root / run_id
         folder.mkdir(exist_ok=True)
         return folder
 
@@ -142,7 +142,9 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to let go of: the runs stay for the next opener. See `forget`."""
 
-    def _root(self) -> Path:
+    @property
+    def root(self) -> Path:
+        """The temporary folder with a folder for each run's artifacts."""
         with self._state.lock:
             if self._state.folder is None:
                 self._state.folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="autotrack-")))

@@ -76,7 +76,9 @@ def test_what_is_loaded_predicts_what_was_written(
     folder = write(classifier, iris[0], serialization_format=form)
     info = read_mlmodel(folder)
 
-    np.testing.assert_array_equal(load_model(folder).predict_proba(iris[0]), classifier.predict_proba(iris[0]))
+    np.testing.assert_array_equal(
+        load_model(folder, trusted=True).predict_proba(iris[0]), classifier.predict_proba(iris[0])
+    )
     assert info.serialization_format == form
     assert info.pickled_model == ("model.skops" if form == "skops" else "model.pkl")
     needed = {"cloudpickle": ["cloudpickle"], "pickle": [], "skops": ["skops"]}[form]
@@ -126,15 +128,15 @@ said = []
 options = dict(run_id="", signature=None, created=0, remark=said.append)
 write_model(pathlib.Path("m"), Mine(double), serialization_format="pickle", **options)
 write_model(pathlib.Path("c"), Mine(double), **options)
-assert load_model(pathlib.Path("m")).transform(2) == 4
+assert load_model(pathlib.Path("m"), trusted=True).transform(2) == 4
 (text,) = said
 assert "(Mine, double): no other program can load it" in text, text
 assert "'cloudpickle'" in text
 """
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
     with pytest.raises(ModelError, match="cannot be unpickled: AttributeError"):
-        load_model(tmp_path / "m")
-    assert load_model(tmp_path / "c").transform(2) == 4
+        load_model(tmp_path / "m", trusted=True)
+    assert load_model(tmp_path / "c", trusted=True).transform(2) == 4
 
 
 def test_what_plain_pickle_cannot_take_is_named_with_the_way_out(tmp_path: Path, write: Write) -> None:
@@ -163,7 +165,7 @@ def test_a_skops_file_with_unknown_types_is_loaded_once_they_are_trusted(
 
     assert [name in text and "trusted_types=" in text for text in said] == [True]
     with pytest.raises(ModelError, match=rf"not trusted: {name}.*load_model\(…, trusted_types=\['{name}'\]\)"):
-        load_model(folder)
+        load_model(folder, trusted=True)
     for trusted in ([name], (Scaler,), {name, "other"}):
         np.testing.assert_array_equal(
             load_model(folder, trusted_types=trusted).predict(iris[0]), custom.predict(iris[0])
@@ -177,7 +179,7 @@ def test_the_folder_does_not_say_what_to_trust(require: Require, custom: Any, wr
 
     assert f"{Scaler.__module__}.Scaler" in flavor["skops_trusted_types"]
     with pytest.raises(ModelError, match="not trusted"):
-        load_model(folder)
+        load_model(folder, trusted=True)
 
 
 def test_a_crafted_skops_file_that_trusts_itself_runs_nothing(
@@ -195,7 +197,7 @@ def test_a_crafted_skops_file_that_trusts_itself_runs_nothing(
 
     assert "os.makedirs" in types
     with pytest.raises(ModelError, match=r"not trusted: .*os\.makedirs"):
-        load_model(folder)
+        load_model(folder, trusted=True)
     assert not (tmp_path / "was run").exists()
 
 
@@ -205,7 +207,7 @@ def test_a_damaged_skops_file(require: Require, data: bytes, classifier: Any, wr
     folder = write(classifier, serialization_format="skops")
     (folder / "model.skops").write_bytes(data)
     with pytest.raises(ModelError, match=r"cannot be loaded: .*written by Python"):
-        load_model(folder)
+        load_model(folder, trusted=True)
 
 
 def test_a_search_is_loaded_without_a_word_about_trust(require: Require, iris: Any, write: Write) -> None:
@@ -214,7 +216,7 @@ def test_a_search_is_loaded_without_a_word_about_trust(require: Require, iris: A
         LogisticRegression(max_iter=300), {"C": [0.1, 1.0]}, cv=3, scoring=["accuracy", "f1_macro"], refit="accuracy"
     ).fit(*iris)
     folder = write(search, serialization_format="skops", remark=lambda text: pytest.fail(text))
-    assert load_model(folder).best_params_ == search.best_params_
+    assert load_model(folder, trusted=True).best_params_ == search.best_params_
 
 
 def test_without_skops_the_way_to_get_it_is_said(
@@ -236,7 +238,7 @@ def test_without_skops_the_way_to_get_it_is_said(
     with pytest.raises(ModelError, match=r"pip install 'autotrack\[skops\]'"):
         write(classifier, name="other", serialization_format="skops")
     with pytest.raises(ModelError, match=r"pip install 'autotrack\[skops\]'"):
-        load_model(folder)
+        load_model(folder, trusted=True)
 
 
 def test_a_release_of_skops_with_known_holes_is_not_used(
@@ -246,7 +248,7 @@ def test_a_release_of_skops_with_known_holes_is_not_used(
     folder = write(classifier, serialization_format="skops")
     monkeypatch.setattr(skops, "__version__", "0.11.0")
     with pytest.raises(ModelError, match=r"skops 0\.11\.0 is too old to be safe"):
-        load_model(folder)
+        load_model(folder, trusted=True)
 
 
 def test_what_skops_cannot_write_is_said_with_the_way_out(require: Require, write: Write, tmp_path: Path) -> None:

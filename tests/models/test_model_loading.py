@@ -56,7 +56,7 @@ def test_no_way_leads_out_of_the_folder(way: str, folder: Path, tmp_path: Path) 
     edit(folder, "pickled_model: model.pkl", f'pickled_model: "{way.format(outside=outside)}"')
 
     with pytest.raises(ModelError, match="names the model file"):
-        load_model(folder)
+        load_model(folder, trusted=True)
 
     assert not mark.exists()
 
@@ -66,31 +66,31 @@ def test_a_link_to_a_folder_may_be_given(folder: Path, tmp_path: Path) -> None:
     (folder / "inner").mkdir()
     (folder / "model.pkl").rename(folder / "inner" / "other.pkl")
     (folder / "model.pkl").symlink_to("inner/other.pkl")
-    assert load_model(tmp_path / "link").n_iter_ > 0
+    assert load_model(tmp_path / "link", trusted=True).n_iter_ > 0
 
 
 def test_yaml_tags_run_nothing(folder: Path, tmp_path: Path) -> None:
     mark = tmp_path / "was loaded"
     edit(folder, "model_id: null", f"model_id: !!python/object/apply:os.mkdir ['{mark}']")
     with pytest.raises(ModelError, match="is not valid YAML"):
-        load_model(folder)
+        load_model(folder, trusted=True)
     assert not mark.exists()
 
 
 def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no MLmodel in it \(it does not exist\)"):
-        load_model(tmp_path / "nowhere")
+        load_model(tmp_path / "nowhere", trusted=True)
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(ModelError, match=r"no MLmodel in it \(it is empty\)"):
         load_model(empty)
     with pytest.raises(ModelError, match=r"no MLmodel in it \(it holds model\)"):
-        load_model(folder.parent)
+        load_model(folder.parent, trusted=True)
     with pytest.raises(ModelError, match="cannot be read"):
-        load_model(folder / "model.pkl")
+        load_model(folder / "model.pkl", trusted=True)
     (folder / "model.pkl").unlink()
     with pytest.raises(ModelError, match=r"'model\.pkl', which is not there"):
-        load_model(folder)
+        load_model(folder, trusted=True)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
 def test_an_mlmodel_that_says_nothing_useful(text: str, message: str, folder: Path) -> None:
     (folder / "MLmodel").write_text(text)
     with pytest.raises(ModelError, match=message):
-        load_model(folder)
+        load_model(folder, trusted=True)
 
 
 def test_an_mlmodel_that_is_no_text(folder: Path) -> None:
@@ -128,13 +128,13 @@ def test_a_damaged_pickle(data: bytes, folder: Path) -> None:
     with pytest.raises(
         ModelError, match=r"cannot be unpickled: .*written by Python .* and scikit-learn .*pip install -r"
     ):
-        load_model(folder)
+        load_model(folder, trusted=True)
 
 
 def test_a_class_that_is_gone(folder: Path) -> None:
     (folder / "model.pkl").write_bytes(b"\x80\x04csklearn.linear_model\nGoneRegression\n.")
     with pytest.raises(ModelError, match=r"cannot be unpickled: AttributeError: .*GoneRegression"):
-        load_model(folder)
+        load_model(folder, trusted=True)
 
 
 def test_a_missing_module_is_named(tmp_path: Path) -> None:
@@ -148,24 +148,24 @@ write_model(pathlib.Path("m"), FunctionTransformer(features.double), run_id="", 
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
 
     with pytest.raises(ModelError, match=r"'features'.*stood beside the script"):
-        load_model(tmp_path / "m")
+        load_model(tmp_path / "m", trusted=True)
 
     edit(tmp_path / "m", '["features"]', "[]")
     with pytest.raises(
         ModelError, match=r"'features', which is not installed here: pip install -r .*requirements\.txt"
     ):
-        load_model(tmp_path / "m")
+        load_model(tmp_path / "m", trusted=True)
 
 
 def test_the_versions_are_compared(folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load_model(folder)
+        load_model(folder, trusted=True)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     edit(folder, f'python_version: "{python}', 'python_version: "3.2')
 
     with pytest.warns(ModelVersionWarning, match=rf"written by Python 3\.2\..*this is Python {python}") as caught:
-        load_model(folder)
+        load_model(folder, trusted=True)
 
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -184,7 +184,7 @@ def test_one_warning_for_a_forest(iris: Any, write: Write) -> None:
 
     filters = list(warnings.filters)
     with pytest.warns(ModelVersionWarning, match=f"scikit-learn {other}, this is .* scikit-learn {here}") as caught:
-        loaded = load_model(folder)
+        loaded = load_model(folder, trusted=True)
 
     assert [warning.category for warning in caught] == [ModelVersionWarning]
     assert warnings.filters == filters

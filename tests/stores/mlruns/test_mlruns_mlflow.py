@@ -408,7 +408,7 @@ def test_what_mlflow_logs_with_its_own_functions_is_read(
         assert listed == ["model", "notes"]
         assert [model.path for model in run.models] == ["model"]
         assert "model/MLmodel" in [artifact.path for artifact in store.artifacts(run.run_id, "model")]
-        model = autotrack.load_model(f"runs:/{run.run_id}/model", store=store.uri)
+        model = autotrack.load_model(f"runs:/{run.run_id}/model", store=store.uri, trusted=True)
         assert model.predict(X).shape == (150,)
     there.delete_run(run.run_id)
     assert [found.run_id for found in store.search_runs(view="deleted")] == [run.run_id]
