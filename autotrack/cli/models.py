@@ -14,6 +14,7 @@ from autotrack.cli.lazy import LazyGroup
 
 COMMANDS: Final[dict[str, str]] = {
     "inspect": "autotrack.cli.inspecting:inspect",
+    "predict": "autotrack.cli.predicting:predict",
 }
 """Name → ``module:command``, in the order in which ``autotrack models --help`` lists them."""
 
