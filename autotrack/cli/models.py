@@ -15,6 +15,8 @@ from autotrack.cli.lazy import LazyGroup
 COMMANDS: Final[dict[str, str]] = {
     "inspect": "autotrack.cli.inspecting:inspect",
     "predict": "autotrack.cli.predicting:predict",
+    "package": "autotrack.cli.packaging:package",
+    "export": "autotrack.cli.exporting:export",
 }
 """Name → ``module:command``, in the order in which ``autotrack models --help`` lists them."""
 

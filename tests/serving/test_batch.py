@@ -51,7 +51,7 @@ def write(frame: pd.DataFrame, folder: Path, form: str) -> str:
 def read(place: str | Path) -> pd.DataFrame:
     place = str(place)
     if place.endswith("csv"):
-        return pd.read_csv(place, float_precision="round_trip")
+        return pd.read_csv(place)
     if place.endswith("jsonl"):
         return pd.DataFrame([json.loads(line) for line in Path(place).read_text().splitlines()])
     return pd.read_parquet(place) if place.endswith("parquet") else pd.read_feather(place)
@@ -180,8 +180,10 @@ def test_inputs_that_are_none_are_refused_in_a_sentence(
     assert "not a Parquet file" in refusal("a.parquet", b"PAR1 is not enough")
     assert "not an Arrow file or stream" in refusal("a.arrow", b"age,income\n1,2\n")
     assert "is not text in utf-8" in refusal("a.csv", b"age,income,town\n1,2,K\xf6ln\n")
-    monkeypatch.setattr(batch_reading, "MAX_RECORD", 1000)
-    assert "quote in line 3 is not closed" in refusal("a.csv", b'age,income,town\n1,2,Ulm\n1,2,"Ulm\n' + b"x\n" * 2000)
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_reading, "MAX_RECORD", 1000)
+        text = b'age,income,town\n1,2,Ulm\n1,2,"Ulm\n' + b"x\n" * 2000
+        assert "quote in line 3 is not closed" in refusal("a.csv", text)
     assert "--input-format" in refusal("a.txt", b"")
     assert "no method 'transform'" in refusal("b.csv", b"", method="transform")
     assert "lacks columns that are to be kept: 'id'" in refusal("c.csv", b"age,income,town\n", choice=Choice(("id",)))
