@@ -90,7 +90,7 @@ class Source:
     def __init__(self, place: str, form: str | None = None) -> None:
         self.place = place
         self.form = form or form_of(place, "input", FORMATS)
-        self.unit = "rows" if self.form == "parquet" else "B"
+        self.unit = "rows" if self.form in ("parquet", "arrow") else "B"
         self.total: int | None = None
         self._stack = ExitStack()
 
@@ -99,11 +99,11 @@ class Source:
             if self.place == STDIN:
                 self._file: BinaryIO = sys.stdin.buffer
                 if self.form == "parquet":  # its table of contents stands at the end
-                    self._file = self._seekable()
+                    self._file = self._seekable(sys.stdin.buffer)
             else:
                 self._file = self._stack.enter_context(Path(self.place).open("rb"))
                 size = os.fstat(self._file.fileno()).st_size
-                self.total = size or None
+                self.total = size if size and self.unit == "B" else None
             if self.form == "parquet":
                 self._open_parquet()
         except BaseException:
@@ -114,11 +114,11 @@ class Source:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def _seekable(self) -> BinaryIO:
-        """What comes from stdin, in a file without a name."""
+    def _seekable(self, stream: BinaryIO) -> BinaryIO:
+        """What comes through a pipe, in a file without a name."""
         file: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed with all others
         self._stack.callback(file.close)
-        shutil.copyfileobj(sys.stdin.buffer, file)
+        shutil.copyfileobj(stream, file)
         file.seek(0)
         return file
 
@@ -252,11 +252,11 @@ class Source:
 
         pa = _pyarrow()
         try:
-            file: Any = self._file
+            file: Any = self._file if hasattr(self._file, "peek") else io.BufferedReader(self._file)
             head = file.peek(len(_ARROW_FILE))[: len(_ARROW_FILE)]
             if head == _ARROW_FILE:
                 if self.place == STDIN:
-                    file = self._seekable()
+                    file = self._seekable(file)
                 reader = pa.ipc.open_file(file)
                 found = map(reader.get_batch, range(reader.num_record_batches))
             else:
@@ -307,7 +307,7 @@ class Source:
             with located(first):
                 data, count = from_table(table, schema)
             first += count
-            yield Chunk(data, count, first - count, first if self.unit == "rows" else self._file.tell(), kept)
+            yield Chunk(data, count, first - count, first, kept)
         if not first:
             with located(0):
                 from_table(pa.Table.from_batches([], arrow_schema), schema)

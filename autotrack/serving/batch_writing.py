@@ -129,8 +129,10 @@ class Sink:
             path = self._target
             if os.path.isdir(path):
                 raise NotWritten(f"{self.place} is a folder; name a file")
-            if os.path.lexists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-                self._file = Path(path).open("wb")
+            is_there = os.path.exists(self.place)  # a pipe has no real path
+            is_device = os.path.abspath(self.place).startswith(("/dev/", "/proc/"))
+            if is_there and (is_device or not stat.S_ISREG(os.stat(self.place).st_mode)):
+                self._file = Path(self.place).open("wb")
             else:
                 self._temporary = f"{path}.tmp-{os.urandom(4).hex()}"
                 self._file = Path(self._temporary).open("xb")

@@ -205,7 +205,7 @@ def test_models_of_arrays_texts_and_several_outputs(tmp_path: Path) -> None:
     method = "predict_proba"
     predict_file(scorer(forest, X), write(frame.drop(columns="id"), tmp_path, "csv"), target, method=method)
     assert read(target).columns.tolist() == [
-        "probability_0_0.0", "probability_0_1.0", "probability_0_2.0", "probability_1_0.0", "probability_1_1.0"
+        "probability_0_0", "probability_0_1", "probability_0_2", "probability_1_0", "probability_1_1"
     ]  # fmt: skip
     texts = ["good wine", "bad wine", "good", "bad, bad"] * 5
     words = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0, 1, 0] * 5)
