@@ -144,7 +144,8 @@ class Source:
         done, first, is_first = len(header), 0, True
         names: list[str] = []
         if choice:
-            names = next(iter(_split(header)), [])
+            with located(0):
+                names = next(iter(_split(header)), [])
             choice.check(names)
         while True:
             body, next_line = _records(self._file, line, n_rows, self.place)

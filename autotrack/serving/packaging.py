@@ -94,10 +94,10 @@ def _copy_model(source: Path, target: Path) -> None:
             for name in folders:
                 if os.path.islink(os.path.join(place, name)):
                     raise ModelError(f"{source}: {name!r} is a link to a folder, which is not followed")
-            below = target / os.path.relpath(place, root)
-            below.mkdir(parents=True, exist_ok=True)
             if os.path.basename(place) == "__pycache__":
                 continue
+            below = target / os.path.relpath(place, root)
+            below.mkdir(parents=True, exist_ok=True)
             for name in names:
                 found = os.path.relpath(os.path.join(place, name), root)
                 with files.open(files.find(found, "file")) as file, (below / name).open("xb") as copy:
@@ -134,7 +134,7 @@ def _model_pins(path: Path, remarks: list[str]) -> Iterator[str]:
     for line in map(str.strip, text.splitlines()):
         if not line or line.startswith("#"):
             continue
-        if not _PIN.match(line) or "://" in line or "@" in line:
+        if not _PIN.match(line) or re.search(r"://|@|\s-", line):
             remarks.append(f"the line {line[:100]!r} of the model's requirements.txt is no package's name: left out")
         elif not re.match(r"autotrack\b", line):
             yield line
