@@ -70,7 +70,8 @@ class Page:
     def __init__(self, address: str) -> None:
         from websockets.sync.client import connect
 
-        self._socket = connect(address, max_size=None).__enter__()  # it ends with the browser
+        # Pings would draw from `random` at any moment, and tests look whether somebody does.
+        self._socket = connect(address, max_size=None, ping_interval=None).__enter__()  # it ends with the browser
         self._number = 0
         self.events: list[dict[str, Any]] = []
 

@@ -21,6 +21,9 @@ COMMANDS: Final[dict[str, str]] = {
     "diff": "autotrack.cli.model_diff:diff",
     "inspect": "autotrack.cli.inspecting:inspect",
     "serve": "autotrack.cli.serve:serve",
+    "predict": "autotrack.cli.predicting:predict",
+    "package": "autotrack.cli.packaging:package",
+    "export": "autotrack.cli.exporting:export",
 }
 """Name → ``module:command``, in the order in which ``autotrack models --help`` lists them."""
 

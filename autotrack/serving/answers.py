@@ -104,14 +104,14 @@ def _to_json(predictions: Any) -> bytes:
         try:
             return orjson.dumps(
                 {"predictions": plain},
-                default=_default,
+                default=json_default,
                 option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME,
             )
         except (TypeError, ValueError):  # such as whole numbers beyond 64 bits
             pass
     try:
         return json.dumps(
-            {"predictions": _finite(plain)}, default=lambda value: _finite(_default(value)), allow_nan=False
+            {"predictions": _finite(plain)}, default=lambda value: _finite(json_default(value)), allow_nan=False
         ).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ScoringFailed(f"the predictions, {_kind(predictions)}, cannot be written as JSON: {error}") from error
@@ -141,10 +141,10 @@ def _array(array: Any) -> Any:
     return array.tolist()
 
 
-def _default(value: Any) -> Any:
+def json_default(value: Any) -> Any:
     """What JSON has no word for, in MLflow's way."""
     if isinstance(value, np.ndarray):
-        return _array(value) if value.ndim else _default(value[()])
+        return _array(value) if value.ndim else json_default(value[()])
     if isinstance(value, np.datetime64):
         return None if np.isnat(value) else str(np.datetime_as_string(value))
     if isinstance(value, np.generic):
@@ -175,7 +175,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
-        return _finite(value.tolist()) if value.dtype.kind in "fiubOUS" else _finite(_default(value))
+        return _finite(value.tolist()) if value.dtype.kind in "fiubOUS" else _finite(json_default(value))
     return value
 
 

@@ -36,7 +36,7 @@ def read_arrow(
         table = pa.Table.from_batches(batches, reader.schema)
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise BadInput("not_arrow", f"the request is not {words}: {_text(error)}") from None
-    return _from_table(table, schema, max_rows)
+    return from_table(table, schema, max_rows)
 
 
 def read_parquet(body: bytes | memoryview, schema: InputSchema, max_rows: int | None) -> tuple[Any, int]:
@@ -57,14 +57,21 @@ def read_parquet(body: bytes | memoryview, schema: InputSchema, max_rows: int | 
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise BadInput("not_parquet", f"the request is not a Parquet file: {_text(error)}") from None
-    return _from_table(table, schema, max_rows)
+    return from_table(table, schema, max_rows)
 
 
-def _from_table(table: Any, schema: InputSchema, max_rows: int | None) -> tuple[Any, int]:
+def from_table(table: Any, schema: InputSchema, max_rows: int | None = None) -> tuple[Any, int]:
+    """What the model is to see of a table of pyarrow, and its number of rows.
+
+    Raises
+    ------
+    BadInput
+        With the column and the row that do not fit.
+    """
     pa = _pyarrow()
     n_rows = check_rows(table.num_rows, max_rows)
     known = schema.places if schema.named else {}
-    if index := [name for name in _index_names(table) if name not in known]:
+    if index := [name for name in index_names(table) if name not in known]:
         kept = [place for place, name in enumerate(table.column_names) if name not in index]
         table = table.select(kept)
     if not table.num_columns:
@@ -81,7 +88,12 @@ def _from_table(table: Any, schema: InputSchema, max_rows: int | None) -> tuple[
     return frames.from_frame(frame, schema, arrow_types), n_rows
 
 
-def _index_names(table: Any) -> list[str]:
+def read_problem(code: str, words: str, error: BaseException) -> BadInput:
+    """The problem of a file that pyarrow cannot read; ``words`` say what it should be."""
+    return BadInput(code, f"the input is not {words}: {_text(error)}")
+
+
+def index_names(table: Any) -> list[str]:
     """Columns in which pandas keeps an index: no part of the data."""
     try:
         index = json.loads((table.schema.metadata or {})[b"pandas"])["index_columns"]

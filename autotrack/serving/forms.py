@@ -176,8 +176,14 @@ def _records(content: Any, schema: InputSchema, max_rows: int | None) -> tuple[A
     return tables.from_records(content, schema), n_rows
 
 
-def _list(content: Any, schema: InputSchema, max_rows: int | None) -> tuple[Any, int]:
-    """Rows as objects, as lists, as nested lists or as single values."""
+def from_list(content: Any, schema: InputSchema, max_rows: int | None = None) -> tuple[Any, int]:
+    """What the model is to see of rows as objects, as lists, as nested lists or as single values; and their number.
+
+    Raises
+    ------
+    BadInput
+        With the column and the row that do not fit.
+    """
     if type(content) is not list:
         raise BadInput("unknown_form", f"the instances are {_kind(content)}, they have to be a list")
     n_rows = check_rows(len(content), max_rows)
@@ -196,12 +202,12 @@ def _list(content: Any, schema: InputSchema, max_rows: int | None) -> tuple[Any,
 
 def _instances(content: Any, schema: InputSchema, max_rows: int | None) -> tuple[Any, int]:
     """Rows, or an object of columns, which MLflow reads under this key too."""
-    return (_inputs if type(content) is dict else _list)(content, schema, max_rows)
+    return (_inputs if type(content) is dict else from_list)(content, schema, max_rows)
 
 
 def _inputs(content: Any, schema: InputSchema, max_rows: int | None) -> tuple[Any, int]:
     if type(content) is not dict:
-        return _list(content if type(content) is list else [content], schema, max_rows)
+        return from_list(content if type(content) is list else [content], schema, max_rows)
     if not content:
         raise BadInput("empty", f"{show(INPUTS)} has no columns")
     kinds = set(map(type, content.values()))
@@ -237,6 +243,6 @@ _READERS: Final = {
     PANDAS: _split,
     RECORDS: _records,
     INSTANCES: _instances,
-    LIST: _list,
+    LIST: from_list,
     INPUTS: _inputs,
 }
