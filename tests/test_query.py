@@ -355,7 +355,7 @@ def test_load_model_says_what_there_is(filled: Filled) -> None:
         ("runs:/abcd", "expected 'runs:/<run id>/model'"),
         ("runs:abcd/model", "expected 'runs:/<run id>/model'"),
         ("models:/champion/1", "no model 'champion' is registered in .*there are none"),
-        ("models:/champion@best", "no aliases yet"),
+        ("models:/champion@best", "no model 'champion' is registered"),
         ("ftp://bucket/model", "cannot load from 'ftp'"),
         ("s3://user:secret@bucket/model", "carries no user, password"),
         ("no/such/folder", "there is no such folder"),

@@ -131,9 +131,9 @@ def _refusal(info: ModelInfo, doubt: str, has_types: bool) -> str:
     why = f"it comes from {doubt}" if doubt else "nobody has said that it can be trusted"
     return (
         f"{info.folder} holds a pickle, which runs whatever stands in it as soon as it is loaded, and {why}. If you "
-        "trust that: load_model(…, trusted=True), or name the place in trusted_sources (AUTOTRACK_TRUSTED_SOURCES, "
-        "[tool.autotrack]). To look at it without loading it: autotrack models inspect. Models written with "
-        "serialization_format='skops' load from anywhere"
+        "trust that: load_model(…, trusted=True), on the command line --trusted; or name the place in trusted_sources "
+        "(AUTOTRACK_TRUSTED_SOURCES, [tool.autotrack]). To look at it without loading it: autotrack models inspect. "
+        "Models written with serialization_format='skops' load from anywhere"
     )
 
 

@@ -61,10 +61,6 @@ def load_from_run(
 ) -> Any:
     """The run's model at ``path``.
 
-    Parameters
-    ----------
-    digest : what its folder has to have, where more is known of it than what the run logged last.
-
     Raises
     ------
     ModelRefused, ModelError
@@ -101,6 +97,24 @@ def load_located(
         if now != found.digest and now in ("", error.found):
             return attempt(now)
         raise _mismatch(found, now or found.digest, error.found) from error
+
+
+def verified_digest(found: LocatedModel) -> LocatedModel:
+    """The same without its digest, after that was compared with the folder's.
+
+    Raises
+    ------
+    ModelError
+        When it is not what was logged.
+    """
+    from autotrack.models.files import ModelFiles
+
+    if found.digest:
+        with ModelFiles(found.folder) as files:
+            taken = files.digest()
+        if taken != found.digest and _digest_now(found) not in ("", taken):
+            raise _mismatch(found, found.digest, taken)
+    return replace(found, digest="")
 
 
 def _digest_now(found: LocatedModel) -> str:

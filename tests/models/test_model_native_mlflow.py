@@ -65,7 +65,7 @@ def test_mlflow_opens_ours_and_we_open_theirs_key_for_key(
 
         np.testing.assert_array_equal(mlflow.pyfunc.load_model(str(ours)).predict(X), expected)
         np.testing.assert_array_equal(_predict(flavor.load_model(str(ours)), form), expected)
-        loaded = load_model(theirs)
+        loaded = load_model(theirs, trusted=True)
         assert type(loaded) is type(model)
         np.testing.assert_array_equal(_predict(loaded, form), expected)
         assert read_mlmodel(theirs).serialization_format == form
@@ -89,7 +89,7 @@ def test_we_open_the_pickle_that_mlflow_makes_of_a_lightgbm_estimator(
         model, str(theirs), serialization_format=form, pip_requirements=["numpy"], skops_trusted_types=types
     )
 
-    loaded = load_model(theirs, trusted_types=types if form == "skops" else None)
+    loaded = load_model(theirs, trusted=form != "skops", trusted_types=types if form == "skops" else None)
 
     assert read_mlmodel(theirs).serialization_format == form
     np.testing.assert_array_equal(loaded.predict(X), model.predict(X))

@@ -94,7 +94,7 @@ def test_a_version_that_was_made_before_it_was_written_down_is_made_once(
 
 
 def test_we_read_what_mlflow_registered(store: MlflowServerStore, client: MlflowClient) -> None:
-    with mlflow.start_run() as run:
+    with mlflow.start_run(experiment_id="0") as run:
         model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
         mlflow.sklearn.log_model(model, name="forest", registered_model_name="churn", pip_requirements=["scikit-learn"])
     run_id = run.info.run_id

@@ -104,7 +104,7 @@ def test_a_logged_model_does_not_come_back_when_mlflow_deletes_the_registered_on
 
 def test_we_read_what_mlflow_registered(tmp_path: Path, store: MlrunsStore, client: Client, mlflow: ModuleType) -> None:
     there = client()
-    with mlflow.start_run() as run:
+    with mlflow.start_run(experiment_id="0") as run:
         model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
         mlflow.sklearn.log_model(model, name="forest", registered_model_name="churn", pip_requirements=["scikit-learn"])
     run_id = run.info.run_id
