@@ -16,7 +16,8 @@ details.e>div{padding:0 .7rem .6rem}
 .label{color:#5b6876}.detail{color:#5b6876;font-size:.85em;margin-left:.5em}.name{font-weight:600}
 .module{color:#8593a1;font-size:.8em;margin-left:.5em}
 table{border-collapse:collapse;margin:.3rem 0;font-size:.9em}td,th{padding:.1rem .8rem .1rem 0;text-align:left;
-vertical-align:top;overflow-wrap:anywhere}tr.changed td{font-weight:600;color:#8a3b00}.rest{color:#5b6876}
+vertical-align:top;overflow-wrap:anywhere}td:first-child{white-space:nowrap}
+tr.changed td{font-weight:600;color:#8a3b00}.rest{color:#5b6876}
 @media(prefers-color-scheme:dark){body{color:#dde5ec;background:#12181e}details.e{background:#1a232c;border-color:#3a4856}
 tr.changed td{color:#ffb27a}}
 """

@@ -4,13 +4,17 @@ A search with a limit is answered in one of two ways. Where some part of the fil
 up to a bound), those are looked up and sorted. Otherwise the runs are walked in the order asked for, along the index
 of what they are sorted by, and those that the filter does not name are passed over until the limit is reached; runs
 without that field come last, by a second walk.
+
+Where runs are sorted by a param or tag first of which many have the same value, and by something else then, each value
+is searched for by itself, in the order that comes second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import copy
 from math import isqrt
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -31,7 +35,11 @@ FEW: Final = 20_000
 LONGEST_WALK: Final = 10_000
 """Above this limit runs are not walked but sorted."""
 
+LARGE_GROUP: Final = 1000
+"""So many runs have to share the first value that they are sorted by for values to be searched one by one."""
+
 _COUNTS: Final = 6
+_MOST_GROUPS: Final = 50
 _PLANNING: Final = {
     # Until a table has been analysed, its planner would rather read and sort it all.
     **dict.fromkeys(("enable_sort", "enable_seqscan", "enable_bitmapscan", "enable_hashjoin"), "off"),
@@ -114,12 +122,41 @@ class _Search:
         few = self._few_runs(limit)
         if few is not None:
             return self._fetch(self._all(by_age=False).where(self._named(few)).limit(limit))
+        by_value = self._by_value(limit)
+        if by_value is not None:
+            return by_value
         found: list[int] = []
         for query in self._walks():
             found += self._fetch(query.limit(limit - len(found)))
             if len(found) >= limit:
                 break
         return found
+
+    def _by_value(self, limit: int) -> list[int] | None:
+        """The first runs, one value of the first order after the other; ``None`` where that is not the way."""
+        if len(self._orders) < 2 or self._orders[0].field.entity not in ("param", "tag"):
+            return None
+        found: list[int] = []
+        for number, group in enumerate(_Groups(self._connection, self._conditions, self._orders[0])):
+            if number == _MOST_GROUPS or (number == 0 and not self._is_large(group.runs)):
+                return None
+            found += self._with_value(group).ids(limit - len(found))
+            if len(found) >= limit:
+                return found
+        return found + self._fetch(self._walks()[-1].limit(limit - len(found)))
+
+    def _is_large(self, runs: Any) -> bool:
+        counted = sa.select(sa.func.count()).select_from(runs.limit(LARGE_GROUP).subquery())
+        return int(self._connection.execute(counted).scalar_one()) >= LARGE_GROUP
+
+    def _with_value(self, group: _Group) -> _Search:
+        """The search among the runs of a group, by the orders that are left."""
+        search = copy(self)
+        search._orders = self._orders[1:]
+        search._tests = [*self._tests, group.test]
+        search._drivers = [group.runs, *self._drivers]
+        search._few, search._looked = None, False
+        return search
 
     def _named(self, few: Any) -> Any:
         if self._connection.dialect.name == "postgresql":
@@ -188,6 +225,63 @@ class _Search:
             has = has.where(plain.sort.is_not(None))
         lacks = has.correlate(tables.runs).scalar_subquery().is_(None)
         return [*walks, sa.select(RUNS.id).where(lacks, *self._filter, *self._tests).order_by(*rest)]
+
+
+class _Group(NamedTuple):
+    """The runs that have one value of a param or tag: what finds them by an index, and what tells one of them."""
+
+    runs: Any
+    test: Any
+
+
+class _Groups:
+    """The values of a param or tag, in the order asked for."""
+
+    def __init__(self, connection: Connection, conditions: Conditions, order: Order) -> None:
+        self._connection = connection
+        self._order = order
+        self._table = KEYED[order.field.entity]
+        self._key = conditions.number(order.field)
+
+    def __iter__(self) -> Iterator[_Group]:
+        columns = self._table.c
+        for condition, terms in _segments(self._order, columns):
+            last: list[Any] = []
+            while True:
+                query = sa.select(*_columns_of(terms)).where(columns.key == self._key, condition, *last)
+                row = self._connection.execute(query.order_by(*terms).limit(1)).first()
+                if row is None:
+                    break
+                yield self._group(row)
+                last = [self._behind(row)]
+
+    def _group(self, row: Any) -> _Group:
+        columns = self._table.c
+        runs = sa.select(columns.run.label("run")).where(columns.key == self._key)
+        test: Any = sa.select(sa.literal_column("1")).where(columns.run == RUNS.id, columns.key == self._key)
+        if len(row) == 1:
+            runs = runs.where(columns.sort == row.sort)
+            # As in `Conditions`, with 0 added so that no index leads astray.
+            test = test.where(columns.sort + sa.literal_column("0", sa.BigInteger()) == row.sort)
+        else:
+            if self._order.field.entity == "param":
+                runs = runs.where(columns.sort == TEXT)
+            runs = runs.where(columns.head == row.head, columns.value == row.value)
+            test = test.where(columns.value == row.value)
+        return _Group(runs, test.correlate(tables.runs).scalar_subquery().is_not(None))
+
+    def _behind(self, row: Any) -> Any:
+        columns, descending = self._table.c, self._order.descending
+        if len(row) == 1:
+            return columns.sort < row.sort if descending else columns.sort > row.sort
+        beyond = columns.head < row.head if descending else columns.head > row.head
+        further = columns.value < row.value if descending else columns.value > row.value
+        return sa.or_(beyond, sa.and_(columns.head == row.head, further))
+
+
+def _columns_of(terms: list[Any]) -> list[Any]:
+    """What terms of an order sort by."""
+    return [term.element for term in terms]
 
 
 def _segments(order: Order, columns: Any) -> list[tuple[Any, list[Any]]]:

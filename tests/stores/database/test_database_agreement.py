@@ -51,14 +51,57 @@ class TestAgreement:
         expressions=st.lists(EXPRESSIONS, min_size=1, max_size=4),
         orders=ORDERS,
         few=st.sampled_from([0, 10_000]),
+        large_group=st.sampled_from([0, 2, 1000]),
     )
-    def test_the_same_filter_finds_the_same_runs_by_either_way_of_searching(
-        self, uris: list[str], events: list[Event], expressions: list[Expression], orders: list[Order], few: int
+    def test_the_same_filter_finds_the_same_runs_by_every_way_of_searching(
+        self,
+        uris: list[str],
+        events: list[Event],
+        expressions: list[Expression],
+        orders: list[Order],
+        few: int,
+        large_group: int,
     ) -> None:
         store = emptied(uris[0])
-        with mock.patch.object(searching, "FEW", few):
+        with mock.patch.object(searching, "FEW", few), mock.patch.object(searching, "LARGE_GROUP", large_group):
             find_the_same_runs(store, events, expressions, orders)
         store.close()
+
+    def test_values_that_many_runs_share_are_searched_one_by_one_in_their_order(self, uris: list[str]) -> None:
+        """With texts that begin alike, numbers told in several ways, and runs that have neither."""
+        texts = ["a", "b", "x" * 70 + "a", "x" * 70 + "b", "1", "1.0", "-2", "nan", None]
+        events: list[Event] = []
+        for number in range(40):
+            run_id = f"{number:032x}"
+            events.append(started(run_id, start_time=number % 3))
+            text = texts[number * 7 % len(texts)]
+            if text is not None:
+                events += [ParamsLogged(run_id, {"p": text}), TagsSet(run_id, {"t": text})]
+            if number % 4:
+                metrics = (Metric("m", float(number * 11 % 5)), Metric("n", float(number)))
+                events += [ParamsLogged(run_id, {"q": texts[number % 3]}), MetricsLogged(run_id, metrics)]
+        MemoryStore.forget("memory:groups")
+        memory, store = MemoryStore("groups"), emptied(uris[0])
+        entries = Journal().entries(*events)
+        memory.apply(entries)
+        store.apply(entries)
+        orders = [
+            [f"{first}{one}", f"{second}{two}"]
+            for first in ("params.p", "tags.t")
+            for second in ("metrics.m", "params.q")
+            for one in ("", " DESC")
+            for two in ("", " DESC")
+        ]
+        with mock.patch.object(searching, "LARGE_GROUP", 0):
+            for order_by in [*orders, ["params.p", "tags.t DESC", "metrics.m"], ["tags.t", "params.q", "metrics.n"]]:
+                for filter in (None, "metrics.n > 9"):
+                    for limit in (5, 100):
+                        found, expected = (
+                            [run.run_id for run in one.search_runs(filter, order_by, limit)] for one in (store, memory)
+                        )
+                        assert found == expected, (filter, order_by, limit)
+        store.close()
+        MemoryStore.forget("memory:groups")
 
     def test_odd_texts_compare_alike(self, uris: list[str]) -> None:
         texts = sorted(
