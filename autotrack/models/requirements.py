@@ -35,6 +35,7 @@ _DISTRIBUTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "yaml": ("PyYAML",),
 }
 
+_SITES: Final = frozenset({"site-packages", "dist-packages"})
 _SCRIPTS: Final = frozenset({"__main__", "__mp_main__"})
 
 
@@ -95,7 +96,9 @@ def _pins(top: str) -> tuple[str, ...] | None:
         if top in FRAMEWORKS or _installs(distribution, place):
             return (_pin(distribution),)
     if place is None or _is_installed(place):
-        found = [metadata.distribution(name) for name in set(_owners().get(top, ()))]
+        # A compiled module may call itself ``_loss`` and stand inside a package.
+        owners = {*_owners().get(top, ()), *(() if place is None else _owners().get(_installed_as(place), ()))}
+        found = [metadata.distribution(name) for name in owners]
         if pins := tuple(_pin(distribution) for distribution in found if _installs(distribution, place)):
             return pins
     return None
@@ -134,4 +137,11 @@ def _installs(distribution: metadata.Distribution, place: str | None) -> bool:
 
 
 def _is_installed(place: str) -> bool:
-    return not {"site-packages", "dist-packages"}.isdisjoint(Path(place).parts)
+    return not _SITES.isdisjoint(Path(place).parts)
+
+
+def _installed_as(place: str) -> str:
+    """The top-level name under which a file or folder stands in the packages that are installed."""
+    parts = Path(place).parts
+    after = max(index for index, part in enumerate(parts) if part in _SITES) + 1
+    return parts[after].partition(".")[0] if after < len(parts) else ""

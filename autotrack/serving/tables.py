@@ -35,6 +35,8 @@ def from_rows(names: Sequence[str] | None, rows: Sequence[Row], schema: InputSch
     """
     order = None if names is None else match(names, schema)
     _check_widths(names, rows, schema)
+    if not any(rows):
+        raise BadInput("empty", "the rows of the request have no values")
     if schema.tensor is not None:
         return tensors.from_rows(rows, schema.tensor, names)
     if schema.flat:

@@ -238,7 +238,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.
     # The first chunks fill the allocators' pools; what comes after is to need no more.
     assert max(resident) - resident[5] < 50_000
     found = read(tmp_path / "out.parquet")["prediction"].to_numpy()
-    assert np.array_equal(found, np.tile(one.model.predict(X), 660))
+    np.testing.assert_allclose(found, np.tile(one.model.predict(X), 660), rtol=1e-12, atol=1e-15)
     monkeypatch.setattr(batch_reading, "MAX_JSON", 1000)
     with pytest.raises(BadInput, match="write it as JSON lines"):
         predict_file(one, write(X, tmp_path, "json"), str(tmp_path / "out.csv"))

@@ -42,7 +42,7 @@ KINDS: dict[str, Any] = {
 
 @st.composite
 def frames(draw: Any) -> pd.DataFrame:
-    """A few columns of any type and name; floats, texts and times may be missing."""
+    """A few columns of any type and name; floats, texts and times may be missing, but not all of a column."""
     names = draw(st.lists(NAMES, min_size=2, max_size=5, unique=True))
     rows = draw(st.integers(1, 6))
     columns = {}
@@ -50,7 +50,7 @@ def frames(draw: Any) -> pd.DataFrame:
         kind = draw(st.sampled_from(sorted(KINDS)))
         strategy, dtype = KINDS[kind]
         values = draw(st.lists(strategy, min_size=rows, max_size=rows))
-        if kind in ("double", "string", "datetime") and draw(st.booleans()):
+        if rows > 1 and kind in ("double", "string", "datetime") and draw(st.booleans()):
             values[draw(st.integers(0, rows - 1))] = None
         columns[name] = pd.Series(values, dtype=dtype or pd.Series(["a"]).dtype)
     return pd.DataFrame(columns)

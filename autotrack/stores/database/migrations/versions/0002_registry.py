@@ -26,8 +26,10 @@ def upgrade() -> None:
     """Make the tables, and the versions that runs have named."""
     if op.get_bind().dialect.name == "mysql":
         # It commits each table: somebody may have been killed while he made them.
+        there = set(sa.inspect(op.get_bind()).get_table_names())
         for name in _TABLES:
-            op.drop_table(name, if_exists=True)
+            if name in there:
+                op.drop_table(name)
     models = _table(
         "registered_models",
         _row("id", _ID, primary_key=True, autoincrement=True),
