@@ -14,7 +14,7 @@ from benchmarks.soak import meanwhile, trials
 from benchmarks.soak.trials import Trial
 from benchmarks.soak.verdict import Verdict
 
-SECONDS = 10.0
+SECONDS = 7.0
 MOST = 100
 
 

@@ -131,7 +131,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return model, plot
 
 
-def test_a_writer_killed_after_any_request_and_started_anew_comes_to_the_same(
+def test_a_writer_killed_after_every_other_request_and_started_anew_comes_to_the_same(
     mlflow_server: Mlflow, files: tuple[Path, Path]
 ) -> None:
     memory = MemoryStore("resuming")
@@ -145,7 +145,7 @@ def test_a_writer_killed_after_any_request_and_started_anew_comes_to_the_same(
     expected = seen_by_mlflow(mlflow_server.url)
     assert len(expected[0]) == 3
     assert expected[1:] == [[("model", "READY")], [("Registered", "1")]]
-    for number in range(1, len(made)):
+    for number in range(1, len(made), 2):
         mlflow_server.empty()
         store = MlflowServerStore(mlflow_server.url)
         with killed_after(number), pytest.raises(Killed):
