@@ -11,7 +11,7 @@ from benchmarks.soak import meanwhile, trials
 from benchmarks.soak.trials import Trial
 from benchmarks.soak.verdict import Verdict
 
-PROCESSES, RUNS, FITS = 8, 60, 20
+PROCESSES, RUNS, FITS = 8, 40, 20
 
 
 def all_there(found: Verdict) -> None:

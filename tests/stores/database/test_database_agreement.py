@@ -20,7 +20,7 @@ from autotrack.stores.expressions import Comparison, Expression, Field, Order
 from autotrack.stores.memory import MemoryStore
 from autotrack.testing.samples import Journal, started
 
-FEWER = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+FEWER = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "LIKE", "NOT LIKE", "ILIKE", "NOT ILIKE")
 
 
