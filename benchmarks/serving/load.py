@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -168,7 +169,9 @@ def main() -> None:
         pass  # slower, and not there on every platform
     else:
         runner = uvloop.run
-    print(json.dumps(asdict(runner(run(job)))))
+    told = json.dumps(asdict(runner(run(job))))
+    os.set_blocking(sys.stdout.fileno(), True)  # the event loop has left it otherwise: a pipe would take 64 KiB of it
+    print(told)
 
 
 if __name__ == "__main__":
