@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from io import BufferedReader
 from typing import Final
 
@@ -62,14 +63,16 @@ def of_folder(folder: str | os.PathLike[str]) -> str:
     OSError
         When one cannot be read.
     """
+    return of_digests({name: of_file(os.path.join(folder, name)) for name in list(files_of(folder))})
+
+
+def files_of(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """The files that `of_folder` takes, by their path relative to the folder, with forward slashes."""
     root = os.fspath(folder)
-    files = []
     for place, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         for name in names:
-            path = os.path.join(place, name)
-            files.append((os.path.relpath(path, root).replace(os.sep, "/"), path))
-    return of_digests({name: of_file(path) for name, path in files})
+            yield os.path.relpath(os.path.join(place, name), root).replace(os.sep, "/")
 
 
 def of_digests(files: dict[str, str]) -> str:

@@ -68,28 +68,25 @@ class ModelFiles:
         self.is_hashed = True
         taken: dict[str, str] = {}
         left = KEPT
-        for place, folders, names in os.walk(self._root):
-            folders[:] = sorted(name for name in folders if name != "__pycache__")
-            for name in names:
-                path = os.path.relpath(os.path.join(place, name), self._root).replace(os.sep, "/")
-                if len(taken) == _MOST_FILES:
-                    raise ModelError(f"{self.folder} has more than {_MOST_FILES:,} files: that is no model folder")
-                file = self._opened(path)
-                try:
-                    size = os.fstat(file.fileno()).st_size
-                    if size <= left:
-                        data = file.read()
-                        left -= len(data)
-                        taken[path], self._kept[path] = digests.of_bytes(data), data
-                    else:
-                        taken[path] = digests.of_open_file(file)
-                except OSError as error:
-                    raise ModelError(f"{self.folder / path} cannot be read: {error}") from error
-                finally:
-                    if path in self._kept or len(self._open) == _MOST_OPEN:
-                        file.close()
-                    else:
-                        self._open[path] = file
+        for path in digests.files_of(self._root):
+            if len(taken) == _MOST_FILES:
+                raise ModelError(f"{self.folder} has more than {_MOST_FILES:,} files: that is no model folder")
+            file = self._opened(path)
+            try:
+                size = os.fstat(file.fileno()).st_size
+                if size <= left:
+                    data = file.read()
+                    left -= len(data)
+                    taken[path], self._kept[path] = digests.of_bytes(data), data
+                else:
+                    taken[path] = digests.of_open_file(file)
+            except OSError as error:
+                raise ModelError(f"{self.folder / path} cannot be read: {error}") from error
+            finally:
+                if path in self._kept or len(self._open) == _MOST_OPEN:
+                    file.close()
+                else:
+                    self._open[path] = file
         return digests.of_digests(taken)
 
     def find(self, name: str, what: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from autotrack.entities import ModelVersion, RegisteredModel
 from autotrack.errors import ModelError, ModelNotFound
-from autotrack.stores.registry import checked_alias, checked_name
+from autotrack.stores.registry import checked_alias, checked_name, checked_tags
 
 Change = dict[str, Any]
 Tags = Mapping[str, str | None]
@@ -122,7 +122,7 @@ class RegistryState:
         tags: Mapping[str, str] | None = None,
     ) -> Change:
         """See `ModelRegistry.create_model_version`."""
-        said = {"description": _checked_text("description", description), "tags": _checked_tags(tags or {})}
+        said = {"description": _checked_text("description", description), "tags": checked_tags(tags)}
         run_id, path = _checked_text("run_id", run_id), _checked_text("path", path)
         digest = _checked_text("digest", digest)
         return self._new(checked_name(name), run_id, path, digest, int(time.time() * 1000)) | said
@@ -380,20 +380,13 @@ def _described(description: str, tags: Mapping[str, str], change: Mapping[str, A
 def _said(description: str | None, tags: Tags | None) -> Change:
     if description is not None:
         _checked_text("description", description)
-    return {"description": description, "tags": _checked_tags(tags or {})}
+    return {"description": description, "tags": checked_tags(tags)}
 
 
 def _checked_text(what: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ModelError(f"{what}={value!r:.100}: expected a text")
     return value
-
-
-def _checked_tags(tags: Tags) -> dict[str, str | None]:
-    for key, value in tags.items():
-        if not isinstance(key, str) or not key or not (value is None or isinstance(value, str)):
-            raise ModelError(f"tag {key!r}={value!r}: expected a key that is not empty and a value, both text")
-    return dict(tags)
 
 
 def _text(value: Any) -> str:
