@@ -53,6 +53,8 @@ class Dataset:
     shape : rows first; ``None`` where a length is unknown.
     columns : one mapping per column with ``name``, ``dtype`` and, where known, ``missing`` (a count).
     target : summary of ``y``, empty without one.
+    source : what another tool told of it, as it told it: texts by MLflow's names (``source_type``, ``source``,
+        ``schema``, ``profile``); empty for data that was seen here.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Dataset:
     shape: tuple[int | None, ...] = ()
     columns: tuple[Mapping[str, Any], ...] = ()
     target: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,9 @@ class LoggedModel:
     """A model folder among a run's artifacts. ``path`` is relative to them; ``size`` is the folder's, in bytes.
 
     ``registered_model_name`` is the name under which `autotrack.load_model` finds it as ``models:/NAME/…``. ``digest``
-    is that of the whole folder (`autotrack.digests.of_folder`), empty where it was not taken.
+    is that of the whole folder (`autotrack.digests.of_folder`), empty where it was not taken. ``model_id`` is the id
+    under which an MLflow client logged it, empty for others. ``details`` is what such a client told of it, JSON types
+    by MLflow's names: ``name``, ``model_type``, ``status``, ``params``, ``tags``, ``metrics`` ….
     """
 
     path: str
@@ -88,6 +93,8 @@ class LoggedModel:
     size: int | None = None
     registered_model_name: str | None = None
     digest: str = ""
+    model_id: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +214,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A named group of runs; ``run_count`` counts the runs in it."""
+    """A named group of runs; ``run_count`` counts the active runs in it.
+
+    ``facts`` is what was told of the experiment itself (`autotrack.events.ExperimentDescribed`): nothing for most.
+    """
 
     experiment_id: str
     name: str
     run_count: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def experiment_id(name: str) -> str:

@@ -58,6 +58,15 @@ class TagsSet:
 
 
 @dataclass(frozen=True, slots=True)
+class TagsDeleted:
+    """Tags are taken away. One that is set later is there again."""
+
+    type: ClassVar[str] = "tags_deleted"
+    run_id: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetLogged:
     """The run saw this data. The same name and context again replaces the earlier entry."""
 
@@ -95,7 +104,10 @@ class NoteLogged:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The run is over. ``error`` is the traceback or reason of one that did not finish."""
+    """The run is over. ``error`` is the traceback or reason of one that did not finish.
+
+    A later one with the status ``RUNNING`` says that the run goes on: it has no end time then.
+    """
 
     type: ClassVar[str] = "run_ended"
     run_id: str
@@ -123,11 +135,26 @@ class ProcessDescribed:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ExperimentDescribed:
+    """Facts about an experiment, whether it has runs or not; told again, keys replace or join those told before.
+
+    ``experiment`` is the name that runs give, on which its id depends. Keys that are in use: ``shown_name`` (it was
+    renamed), ``stage`` (``"active"`` or ``"deleted"``), ``created_time`` and ``updated_time`` (milliseconds since the
+    epoch), and ``tag.KEY`` for each tag, ``None`` for one that was taken away.
+    """
+
+    type: ClassVar[str] = "experiment_described"
+    experiment: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
 Event = (
     RunStarted
     | ParamsLogged
     | MetricsLogged
     | TagsSet
+    | TagsDeleted
     | DatasetLogged
     | ArtifactLogged
     | ModelLogged
@@ -135,7 +162,23 @@ Event = (
     | RunEnded
     | LifecycleSet
     | ProcessDescribed
+    | ExperimentDescribed
 )
+
+RunEvent = (
+    RunStarted
+    | ParamsLogged
+    | MetricsLogged
+    | TagsSet
+    | TagsDeleted
+    | DatasetLogged
+    | ArtifactLogged
+    | ModelLogged
+    | NoteLogged
+    | RunEnded
+    | LifecycleSet
+)
+"""An event of one run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +223,8 @@ def to_json(event: Event) -> dict[str, Any]:
             data |= {"run_id": event.run_id, "metrics": points}
         case TagsSet():
             data |= {"run_id": event.run_id, "tags": dict(event.tags)}
+        case TagsDeleted():
+            data |= {"run_id": event.run_id, "keys": list(event.keys)}
         case DatasetLogged():
             data |= {"run_id": event.run_id, "dataset": dataset_to_json(event.dataset)}
         case ArtifactLogged():
@@ -193,6 +238,10 @@ def to_json(event: Event) -> dict[str, Any]:
                 data["registered_model_name"] = model.registered_model_name
             if model.digest:
                 data["digest"] = model.digest
+            if model.model_id:
+                data["model_id"] = model.model_id
+            if model.details:
+                data["details"] = dict(model.details)
         case NoteLogged():
             note = event.note
             data |= {"run_id": event.run_id, "kind": note.kind, "subject": note.subject, "message": note.message}
@@ -206,6 +255,8 @@ def to_json(event: Event) -> dict[str, Any]:
             data |= {"run_id": event.run_id, "stage": event.stage, "time": event.time}
         case ProcessDescribed():
             data |= {"process_id": event.process_id, "facts": dict(event.facts)}
+        case ExperimentDescribed():
+            data |= {"experiment": event.experiment, "facts": dict(event.facts)}
     return data
 
 
@@ -229,7 +280,7 @@ def from_json(data: Mapping[str, Any]) -> Event:
 
 def dataset_to_json(dataset: Dataset) -> dict[str, Any]:
     """A dataset as a mapping of JSON types."""
-    return {
+    data = {
         "name": dataset.name,
         "context": dataset.context,
         "kind": dataset.kind,
@@ -238,6 +289,9 @@ def dataset_to_json(dataset: Dataset) -> dict[str, Any]:
         "columns": [dict(column) for column in dataset.columns],
         "target": dict(dataset.target),
     }
+    if dataset.source:
+        data["source"] = dict(dataset.source)
+    return data
 
 
 def dataset_from_json(data: Mapping[str, Any]) -> Dataset:
@@ -250,6 +304,7 @@ def dataset_from_json(data: Mapping[str, Any]) -> Dataset:
         shape=tuple(None if n is None else int(n) for n in data.get("shape", ())),
         columns=tuple(_mapping(column) for column in data.get("columns", ())),
         target=_mapping(data.get("target", {})),
+        source=_mapping(data.get("source", {})),
     )
 
 
@@ -274,6 +329,12 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _texts(value: Any) -> dict[str, str]:
     return {_text(key): _text(text) for key, text in value.items()}
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, found {type(value).__name__}")
+    return value
 
 
 def _run_started(data: Mapping[str, Any]) -> Event:
@@ -308,6 +369,8 @@ def _model_logged(data: Mapping[str, Any]) -> Event:
         size=_optional_int(data.get("size")),
         registered_model_name=_optional_text(data.get("registered_model_name")),
         digest=_text(data.get("digest", "")),
+        model_id=_text(data.get("model_id", "")),
+        details=_mapping(data.get("details", {})),
     )
     return ModelLogged(_text(data["run_id"]), model)
 
@@ -335,6 +398,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "params_logged": lambda data: ParamsLogged(_text(data["run_id"]), _texts(data["params"])),
     "metrics_logged": _metrics_logged,
     "tags_set": lambda data: TagsSet(_text(data["run_id"]), _texts(data["tags"])),
+    "tags_deleted": lambda data: TagsDeleted(_text(data["run_id"]), tuple(_text(key) for key in _list(data["keys"]))),
     "dataset_logged": lambda data: DatasetLogged(_text(data["run_id"]), dataset_from_json(data["dataset"])),
     "artifact_logged": _artifact_logged,
     "model_logged": _model_logged,
@@ -342,4 +406,5 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
     "run_ended": _run_ended,
     "lifecycle_set": _lifecycle_set,
     "process_described": lambda data: ProcessDescribed(_text(data["process_id"]), _mapping(data["facts"])),
+    "experiment_described": lambda data: ExperimentDescribed(_text(data["experiment"]), _mapping(data["facts"])),
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from autotrack.capture.guard import warn
-from autotrack.events import Entry, Event, ProcessDescribed, RunEnded, RunStarted
+from autotrack.events import Entry, Event, ExperimentDescribed, ProcessDescribed, RunEnded, RunStarted
 from autotrack.journal import JournalWriter, new_id
 
 ARTIFACTS: Final = "artifacts"
@@ -140,6 +140,8 @@ class FolderSink:
                 self._open[event.run_id] = [event]
             elif isinstance(event, RunEnded):
                 self._open.pop(event.run_id, None)
+            elif isinstance(event, ExperimentDescribed):
+                continue
             elif (told := self._open.get(event.run_id)) is not None and len(told) < _TOLD_AT_START:
                 told.append(event)
 

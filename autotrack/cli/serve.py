@@ -127,7 +127,7 @@ def _log_to_stderr() -> None:
 
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for name in ("autotrack.serving", "uvicorn.error"):
+    for name in ("autotrack.serving", "autotrack.web", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autotrack.serving.answers import write_answer
 from autotrack.serving.batching import Batcher, Busy
-from autotrack.serving.bodies import GZIP, Disconnected, NotUnpacked, TooLarge, read_body, unpack
 from autotrack.serving.counters import Board, Counters
 from autotrack.serving.options import ServingOptions
 from autotrack.serving.payloads import read_payload
 from autotrack.serving.problems import BadInput
 from autotrack.serving.schema import InputSchema
 from autotrack.serving.scoring import Scorer, ScoringFailed
+from autotrack.web.bodies import GZIP, Disconnected, NotUnpacked, TooLarge, read_body, unpack
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

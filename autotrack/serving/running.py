@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autotrack.errors import ServingError
 from autotrack.serving import options as opt
+from autotrack.web import listening
 
 if TYPE_CHECKING:
     from autotrack.models.mlmodel import ModelInfo
@@ -63,10 +64,10 @@ def serve(
     missing = [name for name in _NEEDED if not _is_installed(name)]
     if missing:
         raise ServingError(f"serving needs {', '.join(missing)}: pip install 'autotrack[serving]'")
-    listener = opt.bind(options.host, options.port)
+    listener = listening.bind(options.host, options.port)
     try:
         _share_cores(options.workers)
-        address = opt.url(listener, options.host)
+        address = listening.url(listener, options.host)
 
         def ready(name: str) -> None:
             say(f"Serving {name} ({reference}) at {address} (a page to try it), POST {address}/invocations")
@@ -90,13 +91,10 @@ def _supervised(
     ready: Callable[[str], None],
 ) -> int:
     from autotrack.serving.counters import Board
-    from autotrack.serving.supervising import Supervisor
+    from autotrack.web.supervising import Supervisor
 
     board = Board(options.workers)
     if served is not None:
-        import autotrack.serving.http
-        import autotrack.serving.worker  # noqa: F401 - so that workers share them
-
         gc.collect()
         gc.freeze()  # what is never looked at is never copied, and goes on being shared by all workers
 
@@ -106,16 +104,22 @@ def _supervised(
         mine = served if served is not None else prepared()
         run_worker(mine, options, board, number, listener, lifeline=lifeline, on_start=answers)
 
-    opt.listen(listener, options.host)
-    supervisor = Supervisor(start, listener, board, workers=options.workers, grace=options.grace, on_ready=ready)
-    return supervisor.run()
+    listening.listen(listener, options.host)
+    return Supervisor(
+        start,
+        listener,
+        lambda number: board.of(number).died(),
+        workers=options.workers,
+        grace=options.grace,
+        on_ready=ready,
+    ).run()
 
 
 def _alone(served: Served, options: opt.ServingOptions, listener: Any, ready: Callable[[str], None]) -> int:
     from autotrack.serving.counters import Board
     from autotrack.serving.worker import run_worker
 
-    opt.listen(listener, options.host)
+    listening.listen(listener, options.host)
     run_worker(served, options, Board(1), 0, listener, lifeline=None, on_start=ready)
     return 0
 

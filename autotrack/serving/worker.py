@@ -55,7 +55,7 @@ async def _serve(
 ) -> None:
     from uvicorn import Config
 
-    from autotrack.serving.http import Http, Server
+    from autotrack.web.http import Http, Server
 
     counters = board.of(number)
     application = Application(served, options, board, counters)

@@ -108,7 +108,7 @@ class Store(Protocol):
         ...
 
     def experiments(self) -> list[Experiment]:
-        """The experiments that have active runs, by name, with these runs counted."""
+        """The experiments that have active runs or were described, by name, with these runs counted."""
         ...
 
     def artifacts(self, run_id: str, path: str = "") -> list[Artifact]:

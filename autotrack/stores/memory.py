@@ -126,7 +126,9 @@ class MemoryStore(Registering):
 
     def experiments(self) -> list[Experiment]:
         """See `Store.experiments`."""
-        return scanning.experiments(self._newest_first(ACTIVE_RUNS))
+        with self._state.lock:
+            facts = {name: latest.sorted_by_key() for name, latest in self._state.experiments.items()}
+        return scanning.experiments(self._newest_first(ACTIVE_RUNS), facts)
 
     def artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
         """See `Store.artifacts`."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from autotrack.entities import Experiment, Run, experiment_id
 from autotrack.stores.filters import matches, parse_filter, parse_orders, sort_runs
@@ -41,7 +42,9 @@ def find(runs: Callable[[], Iterable[Run]], reference: str) -> list[Run]:
     return [run for run in runs() if run.run_id.startswith(reference) or run.name == reference]
 
 
-def experiments(runs: Iterable[Run]) -> list[Experiment]:
-    """The experiments of these runs, by name, with the runs counted."""
-    counts = Counter(run.experiment for run in runs)
-    return [Experiment(experiment_id(name), name, counts[name]) for name in sorted(counts)]
+def experiments(runs: Iterable[Run], facts: Mapping[str, Mapping[str, Any]] | None = None) -> list[Experiment]:
+    """The experiments of these runs and those of which facts are known, by name, with the runs counted."""
+    counts, facts = Counter(run.experiment for run in runs), facts or {}
+    return [
+        Experiment(experiment_id(name), name, counts[name], facts.get(name, {})) for name in sorted({*counts, *facts})
+    ]

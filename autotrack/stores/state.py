@@ -15,6 +15,7 @@ from autotrack.events import (
     DatasetLogged,
     Entry,
     Event,
+    ExperimentDescribed,
     LifecycleSet,
     MetricsLogged,
     ModelLogged,
@@ -23,6 +24,7 @@ from autotrack.events import (
     ProcessDescribed,
     RunEnded,
     RunStarted,
+    TagsDeleted,
     TagsSet,
 )
 
@@ -35,6 +37,10 @@ class Place(NamedTuple):
 
     journal_id: str
     number: int
+
+
+GONE: Final = object()
+"""In the place of a value that was taken away."""
 
 
 class Latest(dict[Any, tuple[Place, Any]]):
@@ -52,7 +58,11 @@ class Latest(dict[Any, tuple[Place, Any]]):
 
     def sorted_by_key(self) -> dict[Any, Any]:
         """The values by key, in the order of the keys."""
-        return {key: self[key][1] for key in sorted(self)}
+        return {key: self[key][1] for key in sorted(self) if self[key][1] is not GONE}
+
+    def take_away(self, key: Any, place: Place) -> None:
+        """Remove a key unless there is a value of a later place; one of an earlier place does not come back."""
+        self.put(key, place, GONE)
 
     def in_order(self) -> tuple[Any, ...]:
         """The values in the order of their places."""
@@ -88,6 +98,9 @@ class RunState:
                 self.params.put_all(place, texts)
             case TagsSet(_, texts):
                 self.tags.put_all(place, texts)
+            case TagsDeleted(_, keys):
+                for key in keys:
+                    self.tags.take_away(key, place)
             case MetricsLogged(_, metrics):
                 for position, metric in enumerate(metrics):
                     step, timestamp = clamp(metric.step), clamp(metric.timestamp)
@@ -140,7 +153,7 @@ class RunState:
             experiment=start.experiment if start is not None else DEFAULT_EXPERIMENT,
             status=end.status if end is not None else open_status,
             start_time=clamp(start.start_time) if start is not None else None,
-            end_time=clamp(end.end_time) if end is not None else None,
+            end_time=clamp(end.end_time) if end is not None and end.status != RUNNING else None,
             parent_run_id=start.parent_run_id if start is not None else None,
             process_id=self.process_id,
             params=self.params.sorted_by_key(),
@@ -163,6 +176,7 @@ class State:
         self.last: dict[str, int] = {}
         self.runs: dict[str, RunState] = {}
         self.facts: dict[str, Latest] = {}
+        self.experiments: dict[str, Latest] = {}
 
     def apply(self, entries: Iterable[Entry]) -> None:
         """Take in entries, passing over those applied before."""
@@ -175,6 +189,8 @@ class State:
         """Take in one event, whether it came before or not."""
         if isinstance(event, ProcessDescribed):
             self.facts.setdefault(event.process_id, Latest()).put_all(place, event.facts)
+        elif isinstance(event, ExperimentDescribed):
+            self.experiments.setdefault(event.experiment, Latest()).put_all(place, event.facts)
         else:
             run = self.runs.get(event.run_id)
             if run is None:

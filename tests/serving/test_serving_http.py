@@ -14,8 +14,8 @@ from served_models import regression, served
 
 from autotrack.serving.app import Application
 from autotrack.serving.counters import Board
-from autotrack.serving.http import Http, Server
 from autotrack.serving.options import ServingOptions
+from autotrack.web.http import Http, Server
 
 TIMEOUT = 0.6
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from autotrack import journal, packs
-from autotrack.events import ProcessDescribed, from_json
+from autotrack.events import ExperimentDescribed, ProcessDescribed, from_json
 from autotrack.journal import JOURNALS, NOBODY, SUFFIX, UNREADABLE_LINE, Header
 from autotrack.owners import own_identity
 from autotrack.packs import Section, Source
@@ -65,7 +65,7 @@ class Removal:
             return self.unreadable or journal.run_of(line) in self.runs
         if isinstance(event, ProcessDescribed):
             return event.process_id in self.processes
-        return event.run_id in self.runs
+        return not isinstance(event, ExperimentDescribed) and event.run_id in self.runs
 
 
 @contextmanager
@@ -382,7 +382,7 @@ def _run_named(line: bytes) -> str | None:
         event = from_json(journal.load_line(line))
     except UNREADABLE_LINE:
         return journal.run_of(line)
-    return None if isinstance(event, ProcessDescribed) else event.run_id
+    return None if isinstance(event, ProcessDescribed | ExperimentDescribed) else event.run_id
 
 
 def _number(line: bytes) -> int:

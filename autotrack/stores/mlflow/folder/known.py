@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from autotrack.entities import BROKEN, DEFAULT_EXPERIMENT, Artifact, Metric, Run
-from autotrack.events import Entry, Event, ProcessDescribed
+from autotrack.events import Entry, Event, ExperimentDescribed, ProcessDescribed
 from autotrack.stores.mlflow.folder import files, found, projection, sidecar, written
 from autotrack.stores.mlflow.folder.layout import LOCK, ExperimentFolder, Layout, Stamp, stamp
 from autotrack.stores.mlflow.folder.reading import Changes, Told, read_foreign, read_joined
@@ -198,5 +198,5 @@ class Known:
     def _fold(self, place: Place, event: Event) -> None:
         if self.state is None:
             self.state = RunState(str(self.log.header.get("run_id", self.path.name)))
-        if not isinstance(event, ProcessDescribed) and event.run_id == self.state.run_id:
+        if not isinstance(event, ProcessDescribed | ExperimentDescribed) and event.run_id == self.state.run_id:
             self.state.fold(place, event)

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 from autotrack.entities import Artifact, Experiment, Metric, Run
 from autotrack.errors import RunNotFound, StoreError
-from autotrack.events import Entry, ProcessDescribed, RunStarted
+from autotrack.events import Entry, ExperimentDescribed, ProcessDescribed, RunStarted
 from autotrack.stores import scanning
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.base import ACTIVE_RUNS, View, in_view
@@ -163,7 +163,8 @@ class MlrunsStore(FolderRegistry):
         about_processes = [entry for entry in entries if isinstance(entry.event, ProcessDescribed)]
         by_run: dict[str, list[Entry]] = {}
         for entry in entries:
-            if not isinstance(entry.event, ProcessDescribed):
+            # MLflow's folder keeps no more of an experiment than its name.
+            if not isinstance(entry.event, ProcessDescribed | ExperimentDescribed):
                 by_run.setdefault(entry.event.run_id, []).append(entry)
         changed = set(self._processes.apply(about_processes)) if about_processes else set()
         run_ids = sorted(by_run)

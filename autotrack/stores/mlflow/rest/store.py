@@ -15,7 +15,7 @@ from typing import Final
 from autotrack.entities import Artifact, Experiment, LoggedModel, Metric, Run
 from autotrack.entities import experiment_id as id_of_experiment
 from autotrack.errors import RunNotFound, StoreError
-from autotrack.events import Entry, ProcessDescribed
+from autotrack.events import Entry, ExperimentDescribed, ProcessDescribed
 from autotrack.stores.base import ACTIVE_RUNS, View, in_view
 from autotrack.stores.expressions import Expression
 from autotrack.stores.filters import matches, parse_filter, parse_orders, sort_runs
@@ -190,7 +190,9 @@ class MlflowServerStore(ServerRegistry):
         """The document that the sidecars make, while MLflow's fields and the document there are only partly written."""
         before = self._catalog.document(native)
         entries = self._catalog.sidecars(native).entries()
-        run_id = next((e.event.run_id for e in entries if not isinstance(e.event, ProcessDescribed)), run_id)
+        run_id = next(
+            (e.event.run_id for e in entries if not isinstance(e.event, ProcessDescribed | ExperimentDescribed)), run_id
+        )
         state = folded(run_id, entries)
         info = native["info"]
         at: dict[str, int] = {}

@@ -14,7 +14,7 @@ from typing import Final
 
 from autotrack.entities import ACTIVE, DELETED
 from autotrack.errors import StoreError
-from autotrack.events import Entry, LifecycleSet, ProcessDescribed, RunStarted, TagsSet
+from autotrack.events import Entry, ExperimentDescribed, LifecycleSet, ProcessDescribed, RunStarted, TagsSet
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.rest import catalog as tags
 from autotrack.stores.mlflow.rest.catalog import Catalog, folded, id_value, tags_of, texts_of
@@ -60,7 +60,7 @@ class Writer:
         for entry in entries:
             if isinstance(entry.event, ProcessDescribed):
                 processes.setdefault(entry.event.process_id, []).append(entry)
-            else:
+            elif not isinstance(entry.event, ExperimentDescribed):  # the server's experiments are its own
                 runs.setdefault(entry.event.run_id, []).append(entry)
         with self._lock:
             for journal_id in dict.fromkeys(entry.journal_id for entry in entries):

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from autotrack.errors import AutotrackError, ServingError
-from autotrack.serving.counters import Board
 
 STARTS: Final = 5
 """So many workers in a row may die before they answer; then it is given up."""
@@ -35,7 +34,7 @@ _NOT_STARTED: Final = 3
 _LONGEST_NAME: Final = 500
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
-_logger = logging.getLogger("autotrack.serving")
+_logger = logging.getLogger("autotrack.web")
 
 StartWorker = Callable[[int, int, Callable[[str], None]], None]
 """Called in the worker's process, with its number, the lifeline and whom to tell that it answers, and for what."""
@@ -56,6 +55,7 @@ class Supervisor:
     ----------
     start_worker : runs in each worker's process; when it returns the worker ends.
     listener : the socket that they share.
+    on_death : called with the number of a worker that died and is replaced.
     workers : how many.
     grace : seconds that they have to end.
     on_ready : called once, when the first of them answers, with what it says it answers for.
@@ -65,7 +65,7 @@ class Supervisor:
         self,
         start_worker: StartWorker,
         listener: socket.socket,
-        board: Board,
+        on_death: Callable[[int], None],
         *,
         workers: int,
         grace: float,
@@ -73,7 +73,7 @@ class Supervisor:
     ) -> None:
         self._start_worker = start_worker
         self._listener = listener
-        self._board = board
+        self._on_death = on_death
         self._count = workers
         self._grace = grace
         self._on_ready = on_ready
@@ -233,7 +233,7 @@ class Supervisor:
                 self._replace(number, worker, os.waitstatus_to_exitcode(status))
 
     def _replace(self, number: int, worker: _Worker, code: int) -> None:
-        self._board.of(number).died()
+        self._on_death(number)
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         was_healthy = worker.answers and time.monotonic() - worker.began > _HEALTHY
         self._failures = 0 if was_healthy else self._failures + 1

@@ -24,7 +24,7 @@ class NotUnpacked(Exception):
 
 
 async def read_body(receive: Receive, length: bytes | None, limit: int) -> bytes:
-    """The whole body. That it comes in time is seen to by `autotrack.serving.http`.
+    """The whole body. That it comes in time is seen to by `autotrack.web.http`.
 
     Parameters
     ----------

@@ -1,0 +1,63 @@
+"""Numbers, times and texts as people read them: the filters of the templates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+_BYTES: Final = ("B", "kB", "MB", "GB", "TB")
+
+
+def number(value: float | str | None, digits: int = 4) -> str:
+    """A metric, with so many significant digits; ``–`` without one. Texts are those of `number_to_json`."""
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return {"NaN": "NaN", "Infinity": "∞", "-Infinity": "−∞"}.get(value, value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if value == int(value) and abs(value) < 10**6:
+        return f"{int(value):,}".replace("-", "−")
+    text = f"{value:.{digits}g}"
+    if "e" not in text and abs(value) >= 1000:
+        text = f"{value:,.0f}"
+    return text.replace("-", "−")
+
+
+def seconds(value: float | None) -> str:
+    """A duration in seconds: ``4.2 ms``, ``3.1 s``, ``5 min 12 s``, ``2 h 5 min``."""
+    if value is None:
+        return ""
+    if value < 0.9995:
+        return f"{value * 1000:.3g} ms"
+    if value < 99.95:
+        return f"{value:.3g} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def size(value: float | None) -> str:
+    """Bytes: ``812 B``, ``4.1 kB``."""
+    if value is None:
+        return ""
+    amount, unit = float(value), 0
+    while amount >= 999.5 and unit < len(_BYTES) - 1:
+        amount, unit = amount / 1000, unit + 1
+    return f"{amount:.0f} B" if unit == 0 else f"{amount:.3g} {_BYTES[unit]}"
+
+
+def stamp(milliseconds: int | None) -> str:
+    """A time in UTC to the second, as text for those without scripts; scripts show it in the reader's zone."""
+    if milliseconds is None:
+        return ""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return str(milliseconds)
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {"number": number, "seconds": seconds, "size": size, "stamp": stamp}

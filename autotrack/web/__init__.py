@@ -1,0 +1,1 @@
+"""What the programs that answer over HTTP share: sockets, processes, connections, bodies."""
