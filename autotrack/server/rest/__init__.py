@@ -7,7 +7,15 @@ from typing import Final
 
 from autotrack.server.routing import Endpoint
 
-MODULES: Final[tuple[str, ...]] = ()
+MODULES: Final[tuple[str, ...]] = (
+    "info",
+    "experiments",
+    "runs",
+    "recording",
+    "inputs",
+    "metrics",
+    "searching",
+)
 """The modules here that have ``ENDPOINTS``, a line each."""
 
 
