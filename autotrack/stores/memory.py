@@ -7,9 +7,9 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from autotrack.entities import Artifact, Experiment, Metric, Run
 from autotrack.errors import RunNotFound, StoreError
@@ -17,6 +17,7 @@ from autotrack.events import Entry
 from autotrack.stores import scanning
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.base import ACTIVE_RUNS, View, in_view
+from autotrack.stores.glances import Points, Standing
 from autotrack.stores.registering import Change, Logged, Registering, RegistryState
 from autotrack.stores.registry import is_name
 from autotrack.stores.state import RunState, State, clamp
@@ -129,6 +130,25 @@ class MemoryStore(Registering):
         with self._state.lock:
             facts = {name: latest.sorted_by_key() for name, latest in self._state.experiments.items()}
         return scanning.experiments(self._newest_first(ACTIVE_RUNS), facts)
+
+    def standing(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Standing | None:
+        """See `autotrack.stores.glances.standing`."""
+        with self._state.lock:
+            state = self._state.runs.get(run_id)
+            return None if state is None else state.standing(params, tags)
+
+    def last_points(self, run_ids: Sequence[str]) -> dict[str, Points]:
+        """See `autotrack.stores.glances.last_points`."""
+        with self._state.lock:
+            return {run_id: self._state.runs[run_id].last_points() for run_id in run_ids if run_id in self._state.runs}
+
+    def experiment_facts(self, names: Collection[str] | None) -> dict[str, Mapping[str, Any]]:
+        """See `autotrack.stores.glances.experiment_facts`."""
+        with self._state.lock:
+            told = self._state.experiments
+            known = set(told) | {run.started[1].experiment for run in self._state.runs.values() if run.started}
+            wanted = known if names is None else known.intersection(names)
+            return {name: told[name].sorted_by_key() if name in told else {} for name in wanted}
 
     def artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
         """See `Store.artifacts`."""

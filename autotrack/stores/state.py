@@ -27,6 +27,7 @@ from autotrack.events import (
     TagsDeleted,
     TagsSet,
 )
+from autotrack.stores.glances import Points, Standing
 
 NO_START: Final = "its start is not recorded"
 _MIN, _MAX = -(2**63), 2**63 - 1
@@ -59,6 +60,10 @@ class Latest(dict[Any, tuple[Place, Any]]):
     def sorted_by_key(self) -> dict[Any, Any]:
         """The values by key, in the order of the keys."""
         return {key: self[key][1] for key in sorted(self) if self[key][1] is not GONE}
+
+    def chosen(self, keys: Iterable[Any]) -> dict[Any, Any]:
+        """The values of those of the keys that are there."""
+        return {key: self[key][1] for key in keys if key in self and self[key][1] is not GONE}
 
     def take_away(self, key: Any, place: Place) -> None:
         """Remove a key unless there is a value of a later place; one of an earlier place does not come back."""
@@ -135,6 +140,15 @@ class RunState:
     def history(self, key: str) -> list[Metric]:
         """Every point of one metric, by step, then time, then place."""
         return [metric for _, metric in sorted(self.points.get(key, []), key=lambda point: point[0])]
+
+    def last_points(self) -> Points:
+        """See `autotrack.stores.glances.last_points`."""
+        return {key: max(points, key=lambda point: point[0])[0][:2] for key, points in self.points.items()}
+
+    def standing(self, params: Iterable[str], tags: Iterable[str]) -> Standing:
+        """See `autotrack.stores.glances.standing`."""
+        is_deleted = self.lifecycle is not None and self.lifecycle[1].stage != ACTIVE
+        return Standing(is_deleted, self.params.chosen(params), self.tags.chosen(tags))
 
     def logged(self) -> list[Artifact]:
         """The artifacts and model folders that events name."""

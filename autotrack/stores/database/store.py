@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from autotrack.events import Entry
 from autotrack.stores.artifacts import open_artifacts
 from autotrack.stores.artifacts.base import ArtifactStorage
 from autotrack.stores.base import ACTIVE_RUNS, Finding, Garbage, View
-from autotrack.stores.database import tables
+from autotrack.stores.database import glancing, tables
 from autotrack.stores.database.address import Address, with_artifacts
 from autotrack.stores.database.chunks import DatabaseArtifacts
 from autotrack.stores.database.codes import escape
@@ -29,6 +29,7 @@ from autotrack.stores.database.searching import search
 from autotrack.stores.database.upkeep import Upkeep
 from autotrack.stores.database.writing import Writer
 from autotrack.stores.filters import parse_filter, parse_orders
+from autotrack.stores.glances import Points, Standing
 
 T = TypeVar("T")
 
@@ -111,6 +112,16 @@ class DatabaseStore(DatabaseRegistry):
     def metric_history(self, run_id: str, key: str) -> list[Metric]:
         """See `Store.metric_history`."""
         return self._of_run(run_id, lambda connection, run: self._reader.history(connection, run, key))
+
+    def standing(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Standing | None:
+        """See `autotrack.stores.glances.standing`."""
+        names = self._reader.names
+        return self._database.read(lambda connection: glancing.standing(connection, names, run_id, params, tags))
+
+    def last_points(self, run_ids: Sequence[str]) -> dict[str, Points]:
+        """See `autotrack.stores.glances.last_points`."""
+        names = self._reader.names
+        return self._database.read(lambda connection: glancing.last_points(connection, names, run_ids))
 
     def experiments(self) -> list[Experiment]:
         """See `Store.experiments`."""

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -27,7 +27,8 @@ from autotrack.hooks import before_read
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.base import ACTIVE_RUNS, Finding, Garbage, View
 from autotrack.stores.filters import parse_filter, parse_orders
-from autotrack.stores.local import compaction, rows, sweeping, waiting
+from autotrack.stores.glances import Points, Standing
+from autotrack.stores.local import compaction, glancing, rows, sweeping, waiting
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.incoming import locked, make_folder, write
 from autotrack.stores.local.index import Index, NewerIndexError
@@ -143,6 +144,14 @@ class LocalStore(Registering):
     def metric_histories(self, run_id: str) -> dict[str, list[Metric]]:
         """See `autotrack.stores.base.histories`."""
         return self._with_index(lambda index: rows.histories(index.connection, self._key(index, run_id)))
+
+    def standing(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Standing | None:
+        """See `autotrack.stores.glances.standing`."""
+        return self._with_index(lambda index: glancing.standing(index.connection, run_id, params, tags))
+
+    def last_points(self, run_ids: Sequence[str]) -> dict[str, Points]:
+        """See `autotrack.stores.glances.last_points`."""
+        return self._with_index(lambda index: glancing.last_points(index.connection, run_ids))
 
     def experiments(self) -> list[Experiment]:
         """See `Store.experiments`."""

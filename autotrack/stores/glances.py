@@ -1,0 +1,97 @@
+"""Small questions that a server asks at every request: may this run be written to, where do its metrics stand.
+
+A store that answers one faster than by whole runs has a method of the same name, without the first parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from autotrack.entities import Run
+from autotrack.errors import RunNotFound
+from autotrack.stores.base import ALL_RUNS, Store, histories
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What has to be known of a run before it is written to.
+
+    Parameters
+    ----------
+    is_deleted : whether it is out of sight.
+    params, tags : those of the keys asked for that it has.
+    """
+
+    is_deleted: bool
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+Points = Mapping[str, tuple[int, int]]
+"""The step and the timestamp of the last value of each metric of a run, by key."""
+
+
+def standing(store: Store, run_id: str, params: Collection[str] = (), tags: Collection[str] = ()) -> Standing | None:
+    """How a run stands; ``None`` where there is none.
+
+    Parameters
+    ----------
+    params, tags : keys whose values are wanted.
+    """
+    native = _native(store, "standing")
+    if native is not None:
+        found: Standing | None = native(run_id, params, tags)
+        return found
+    try:
+        run = store.get_run(run_id)
+    except RunNotFound:
+        return None
+    return Standing(
+        run.deleted_time is not None,
+        {key: run.params[key] for key in params if key in run.params},
+        {key: run.tags[key] for key in tags if key in run.tags},
+    )
+
+
+def last_points(store: Store, runs: Sequence[Run]) -> dict[str, Points]:
+    """Where the metrics of runs stand, by the runs' ids: what belongs to the values in `Run.metrics`."""
+    native = _native(store, "last_points")
+    if native is not None:
+        found: dict[str, Points] = native([run.run_id for run in runs])
+        return found
+    points: dict[str, Points] = {}
+    for run in runs:
+        try:
+            told = histories(store, run) if run.metrics else {}
+        except RunNotFound:  # removed meanwhile
+            told = {}
+        points[run.run_id] = {
+            key: (history[-1].step, history[-1].timestamp) for key, history in told.items() if history
+        }
+    return points
+
+
+def experiment_facts(store: Store, names: Collection[str] | None = None) -> dict[str, Mapping[str, Any]]:
+    """What was told of experiments, by the names that runs give; an empty mapping for one that only runs name.
+
+    Parameters
+    ----------
+    names : the ones that are wanted; those that the store does not know are not in the answer. ``None`` for all, also
+        those whose runs are all deleted.
+    """
+    native = _native(store, "experiment_facts")
+    if native is not None:
+        found: dict[str, Mapping[str, Any]] = native(names)
+        return found
+    told: dict[str, Mapping[str, Any]] = {one.name: one.facts for one in store.experiments()}
+    if names is None or any(name not in told for name in names):
+        for run in store.search_runs(view=ALL_RUNS):
+            told.setdefault(run.experiment, {})
+    return told if names is None else {name: told[name] for name in names if name in told}
+
+
+def _native(store: Store, name: str) -> Callable[..., Any] | None:
+    method = getattr(store, name, None)
+    return method if callable(method) else None

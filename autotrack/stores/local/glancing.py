@@ -1,0 +1,58 @@
+"""What `autotrack.stores.glances` asks of the index, by one or two statements each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from autotrack.stores.glances import Points, Standing
+from autotrack.stores.local.sql import decode, encode
+
+_CHUNK: Final = 500
+
+
+def standing(
+    connection: sqlite3.Connection, run_id: str, params: Collection[str], tags: Collection[str]
+) -> Standing | None:
+    """See `autotrack.stores.glances.standing`."""
+    row = connection.execute("SELECT id, deleted_time FROM runs WHERE run_id = ?", (encode(run_id),)).fetchone()
+    if row is None:
+        return None
+    return Standing(
+        row[1] is not None,
+        _values(connection, "params", row[0], params) if params else {},
+        _values(connection, "tags", row[0], tags) if tags else {},
+    )
+
+
+def last_points(connection: sqlite3.Connection, run_ids: Sequence[str]) -> dict[str, Points]:
+    """See `autotrack.stores.glances.last_points`."""
+    found: dict[str, dict[str, tuple[int, int]]] = {run_id: {} for run_id in run_ids}
+    names: dict[str | bytes, str] = {}
+    for start in range(0, len(run_ids), _CHUNK):
+        chunk = [encode(run_id) for run_id in run_ids[start : start + _CHUNK]]
+        query = (
+            "SELECT runs.run_id, keys.key, metrics.step, metrics.timestamp FROM runs "
+            "JOIN metrics ON metrics.run = runs.id JOIN keys ON keys.id = metrics.key "
+            f"WHERE runs.run_id IN ({', '.join('?' * len(chunk))})"
+        )
+        for run_id, key, step, timestamp in connection.execute(query, chunk):
+            name = names.get(key)
+            if name is None:
+                name = names[key] = decode(key)
+            found[decode(run_id)][name] = (step, timestamp)
+    return dict(found)
+
+
+def _values(connection: sqlite3.Connection, table: str, run: int, keys: Iterable[str]) -> dict[str, str]:
+    wanted = [encode(key) for key in keys]
+    found: dict[str, str] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = wanted[start : start + _CHUNK]
+        query = (
+            f"SELECT keys.key, value FROM {table} JOIN keys ON keys.id = {table}.key "
+            f"WHERE run = ? AND keys.key IN ({', '.join('?' * len(chunk))})"
+        )
+        found |= {decode(key): decode(value) for key, value in connection.execute(query, (run, *chunk))}
+    return found
