@@ -7,7 +7,13 @@ from typing import Final
 
 from autotrack.server.routing import Endpoint
 
-MODULES: Final[tuple[str, ...]] = ()
+MODULES: Final[tuple[str, ...]] = (
+    "artifacts",
+    "logged_models",
+    "model_versions",
+    "proxy",
+    "registered_models",
+)
 """The modules here that have ``ENDPOINTS``, a line each."""
 
 

@@ -40,7 +40,7 @@ async def held(store: Store, key: str) -> AsyncIterator[None]:
     place = int.from_bytes(digest[:4], "big") % _PLACES
     locks = _loops.setdefault(asyncio.get_running_loop(), {})
     async with locks.setdefault(place, asyncio.Lock()):
-        descriptor = _open(place)
+        descriptor = None if fcntl is None else _open(place)
         try:
             while descriptor is not None and not _locked(descriptor):
                 await asyncio.sleep(_PAUSE)
@@ -62,8 +62,6 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 
 def _open(place: int) -> int | None:
-    if fcntl is None:
-        return None
     folder = Path(cache_folder()) / "locks"
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:

@@ -1,4 +1,4 @@
-"""``mlflow-artifacts``: files by ``<experiment>/<run>/artifacts/<path>``, as MLflow's clients list, fetch and put them."""
+"""``mlflow-artifacts``: files by ``<experiment>/<run>/artifacts/<path>``, listed, fetched and put by MLflow's clients."""
 
 from __future__ import annotations
 
