@@ -30,7 +30,14 @@ ATTRIBUTES: Final[dict[str, Kind]] = {
 }
 """The attributes of a run and what they hold: times are milliseconds since the epoch, ``duration`` is seconds."""
 
-ATTRIBUTE_ALIASES: Final = {"name": "run_name", "source": "script", "experiment_name": "experiment"}
+ATTRIBUTE_ALIASES: Final = {
+    "name": "run_name",
+    "run name": "run_name",
+    "source": "script",
+    "experiment_name": "experiment",
+    "user_id": "user",
+    "created": "start_time",
+}
 
 PROCESS_FACTS: Final = {"user": "user", "script": "script"}
 """Attributes that are facts of the run's process, with the key of the fact."""

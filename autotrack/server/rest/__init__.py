@@ -13,6 +13,13 @@ MODULES: Final[tuple[str, ...]] = (
     "model_versions",
     "proxy",
     "registered_models",
+    "info",
+    "experiments",
+    "runs",
+    "recording",
+    "inputs",
+    "metrics",
+    "searching",
 )
 """The modules here that have ``ENDPOINTS``, a line each."""
 

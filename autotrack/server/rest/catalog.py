@@ -76,12 +76,18 @@ def by_id(site: Site, experiment_id: str) -> Entry:
     return found
 
 
+def known_name(site: Site, experiment_id: str) -> str | None:
+    """The name that runs of an experiment give, where this worker has met it."""
+    return _names.setdefault(site, {_DEFAULT_ID: DEFAULT_EXPERIMENT}).get(experiment_id)
+
+
 def by_shown_name(site: Site, name: str) -> Entry | None:
     """The experiment that is called so now, ``None`` where there is none; blocks."""
     facts = experiment_facts(site.store, [name])
     if name in facts and wire.shown_name(name, facts[name]) == name:
         return Entry(name, facts[name])
-    return next((entry for entry in all_of(site.store).values() if entry.shown_name == name), None)
+    found = (entry for entry in all_of(site.store).values() if entry.shown_name == name)
+    return next(found, None)
 
 
 def all_of(store: Store) -> dict[str, Entry]:

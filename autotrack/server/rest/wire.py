@@ -82,7 +82,7 @@ def run_json(run: Run, points: Points) -> dict[str, Any]:
     if run.datasets:
         inputs["dataset_inputs"] = dataset_inputs(run, tags)
     if MODEL_INPUTS in run.tags:
-        inputs["model_inputs"] = [{"model_id": model_id} for model_id in _list(run.tags[MODEL_INPUTS])]
+        inputs["model_inputs"] = [{"model_id": model_id} for model_id in model_inputs(run)]
     if MODEL_OUTPUTS in run.tags:
         outputs["model_outputs"] = [{"model_id": model_id, "step": step} for model_id, step in model_outputs(run)]
     return {
@@ -192,6 +192,11 @@ def dataset_input(dataset: Dataset, source_tags: Mapping[str, str]) -> dict[str,
     if made.profile is not None:
         about["profile"] = made.profile
     return {"tags": _pairs(made.tags), "dataset": about}
+
+
+def model_inputs(run: Run) -> list[str]:
+    """The ids of the logged models that an MLflow client said a run used."""
+    return [model_id for model_id in _list(run.tags.get(MODEL_INPUTS, "")) if isinstance(model_id, str)]
 
 
 def model_outputs(run: Run) -> list[tuple[str, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,9 +11,11 @@ from sqlalchemy.engine import Connection
 from autotrack.stores.database import tables
 from autotrack.stores.database.codes import digest, digests
 from autotrack.stores.database.names import CHUNK, Names, among, chunked
+from autotrack.stores.database.rows import Reader
 from autotrack.stores.glances import Points, Standing
 
 _RUNS: Final = tables.runs.c
+_HAS_RUNS: Final = sa.exists().where(_RUNS.experiment == tables.experiments.c.id)
 _STANDING: Final = sa.select(_RUNS.id, _RUNS.deleted_time).where(_RUNS.hash == sa.bindparam("hash"))
 
 
@@ -45,6 +47,26 @@ def last_points(connection: Connection, names: Names, run_ids: Sequence[str]) ->
         for run, key, step, timestamp in rows:
             owners[run][key_of(key)] = (step, timestamp)
     return dict(found)
+
+
+def experiment_facts(
+    connection: Connection, reader: Reader, wanted: Collection[str] | None
+) -> dict[str, dict[str, Any]]:
+    """See `autotrack.stores.glances.experiment_facts`."""
+    columns, facts = tables.experiments.c, tables.experiment_facts.c
+    if wanted is None:
+        has_facts = sa.exists().where(facts.experiment == columns.id)
+        ids = connection.execute(sa.select(columns.id).where(sa.or_(_HAS_RUNS, has_facts))).scalars().all()
+        told = reader.experiment_facts(connection)
+    else:
+        ids = list(reader.experiments.ids(connection, list(wanted)).values())
+        told = reader.experiment_facts(connection, ids)
+        unknown = [number for number in ids if number not in told]
+        if unknown:
+            query = sa.select(columns.id).where(among(connection, columns.id, unknown), _HAS_RUNS)
+            ids = [*told, *connection.execute(query).scalars()]
+    name_of = reader.experiments.texts(connection, ids)
+    return {name_of(number): told.get(number, {}) for number in ids}
 
 
 def _values(connection: Connection, names: Names, table: sa.Table, run: int, keys: Iterable[str]) -> dict[str, str]:

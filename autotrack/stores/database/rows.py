@@ -59,7 +59,7 @@ class Reader:
         # All that this asks for stands in an index of runs.
         counted = sa.select(_RUNS.experiment, sa.func.count()).where(_RUNS.deleted_time.is_(None))
         counts = {int(number): int(count) for number, count in connection.execute(counted.group_by(_RUNS.experiment))}
-        facts = self._experiment_facts(connection)
+        facts = self.experiment_facts(connection)
         found = sorted({*counts, *facts})
         name_of = self.experiments.texts(connection, found)
         named = {name_of(number): number for number in found}
@@ -68,9 +68,13 @@ class Reader:
             for name, number in sorted(named.items())
         ]
 
-    def _experiment_facts(self, connection: Connection) -> dict[int, dict[str, Any]]:
+    def experiment_facts(self, connection: Connection, ids: Collection[int] | None = None) -> dict[int, dict[str, Any]]:
+        """What was told of the experiments that were described, of all or of these."""
         columns = tables.experiment_facts.c
-        rows = connection.execute(sa.select(columns.experiment, columns.key, columns.value)).all()
+        query = sa.select(columns.experiment, columns.key, columns.value)
+        if ids is not None:
+            query = query.where(among(connection, columns.experiment, ids))
+        rows = connection.execute(query).all()
         key_of = self.names.texts(connection, {row.key for row in rows if row.key})
         facts: dict[int, dict[str, Any]] = {}
         for experiment, key, value in rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -122,6 +122,10 @@ class DatabaseStore(DatabaseRegistry):
         """See `autotrack.stores.glances.last_points`."""
         names = self._reader.names
         return self._database.read(lambda connection: glancing.last_points(connection, names, run_ids))
+
+    def experiment_facts(self, names: Collection[str] | None) -> dict[str, dict[str, Any]]:
+        """See `autotrack.stores.glances.experiment_facts`."""
+        return self._database.read(lambda connection: glancing.experiment_facts(connection, self._reader, names))
 
     def experiments(self) -> list[Experiment]:
         """See `Store.experiments`."""

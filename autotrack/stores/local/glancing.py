@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from autotrack.stores.glances import Points, Standing
 from autotrack.stores.local.sql import decode, encode
 
 _CHUNK: Final = 500
+_KNOWN: Final = ("SELECT 1 FROM experiments WHERE name = ?", "SELECT 1 FROM runs WHERE experiment = ? LIMIT 1")
+# From each name to the next one along the index, however many runs there are of it.
+_NAMED: Final = (
+    "WITH RECURSIVE named (name) AS (SELECT min(experiment) FROM runs UNION ALL "
+    "SELECT (SELECT min(experiment) FROM runs WHERE experiment > name) FROM named WHERE name IS NOT NULL) "
+    "SELECT name FROM named WHERE name IS NOT NULL"
+)
 
 
 def standing(
@@ -43,6 +51,24 @@ def last_points(connection: sqlite3.Connection, run_ids: Sequence[str]) -> dict[
                 name = names[key] = decode(key)
             found[decode(run_id)][name] = (step, timestamp)
     return dict(found)
+
+
+def experiment_facts(connection: sqlite3.Connection, wanted: Collection[str] | None) -> dict[str, dict[str, Any]]:
+    """See `autotrack.stores.glances.experiment_facts`."""
+    if wanted is None:
+        names = [name for query in (_NAMED, "SELECT name FROM experiments") for (name,) in connection.execute(query)]
+        told = connection.execute("SELECT experiment, key, value FROM experiment_facts").fetchall()
+    else:
+        names, told = [], []
+        for name in map(encode, wanted):
+            if any(connection.execute(query, (name,)).fetchone() for query in _KNOWN):
+                names.append(name)
+                query = "SELECT experiment, key, value FROM experiment_facts WHERE experiment = ? ORDER BY key"
+                told += connection.execute(query, (name,)).fetchall()
+    found: dict[str, dict[str, Any]] = {decode(name): {} for name in names}
+    for name, key, value in told:
+        found[decode(name)][decode(key)] = json.loads(value)
+    return found
 
 
 def _values(connection: sqlite3.Connection, table: str, run: int, keys: Iterable[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from autotrack import journal
 from autotrack.entities import Artifact, Experiment, Metric, Run
@@ -152,6 +152,10 @@ class LocalStore(Registering):
     def last_points(self, run_ids: Sequence[str]) -> dict[str, Points]:
         """See `autotrack.stores.glances.last_points`."""
         return self._with_index(lambda index: glancing.last_points(index.connection, run_ids))
+
+    def experiment_facts(self, names: Collection[str] | None) -> dict[str, dict[str, Any]]:
+        """See `autotrack.stores.glances.experiment_facts`."""
+        return self._with_index(lambda index: glancing.experiment_facts(index.connection, names))
 
     def experiments(self) -> list[Experiment]:
         """See `Store.experiments`."""
