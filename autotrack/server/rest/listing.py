@@ -16,7 +16,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from autotrack.server import problems
@@ -104,7 +104,7 @@ class Language:
 
     attributes: Mapping[str, bool]
     entities: tuple[str, ...] = (TAG,)
-    aliases: Mapping[str, str] = {}
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def parse(self, text: str | None) -> list[Clause]:
         """The comparisons of a filter.
@@ -274,7 +274,7 @@ def page(
         When it is no token of this search.
     """
     digest = hashlib.sha256(json.dumps([search, list(descending)]).encode()).hexdigest()[:16]
-    compare = functools.partial(_compare, descending=descending)
+    compare: Callable[[Key, Key], int] = functools.partial(_compare, descending=descending)
     keyed: list[tuple[Key, T]] = [(key_of(entry), entry) for entry in entries]
     if token:
         reached = _reached(token, digest, len(descending))
@@ -282,7 +282,7 @@ def page(
             keyed = [pair for pair in keyed if compare(pair[0], reached) > 0]
         except TypeError:
             raise _foreign() from None
-    keyed.sort(key=functools.cmp_to_key(lambda one, other: compare(one[0], other[0])))
+    keyed.sort(key=lambda pair: functools.cmp_to_key(compare)(pair[0]))
     there = [entry for _, entry in keyed[:most]]
     if len(keyed) <= most:
         return there, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,9 +43,6 @@ _SET_TAGS: Final = Message("SetLoggedModelTags", _ID, fields.tags())
 _DELETE_TAG: Final = Message("DeleteLoggedModelTag", _ID, text("tag_key", needed=True))
 _LIST: Final = Message("ListLoggedModelArtifacts", _ID, text("artifact_directory_path"), text("page_token"))
 _FILE: Final = Message("GetLoggedModelArtifact", text("artifact_file_path", needed=True))
-_LOG_MODEL: Final = Message("LogModel", fields.RUN_ID, text("model_json", needed=True))
-
-log_metrics = model_records.log_metrics
 
 
 async def create(site: Site, values: dict[str, Any]) -> Any:
@@ -145,25 +141,7 @@ async def get_file(site: Site, request: Request) -> Response:
     return await download(site, request, place)
 
 
-async def log_model(site: Site, values: dict[str, Any]) -> Any:
-    """What MLflow 2 tells of a model that it has put among a run's artifacts: it becomes one of the run's models."""
-    try:
-        told = json.loads(values["model_json"])
-        path = told["artifact_path"]
-        if not isinstance(path, str) or not isinstance(told["flavors"], dict):
-            raise TypeError("no text")
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise Problem(
-            problems.INVALID, f"Malformed model info {shown(values['model_json'])}: it has artifact_path and flavors"
-        ) from None
-    path = locating.checked(path)
-    run = await site.read(locating.run_of, site.store, values["run_id"])
-    if path:
-        await record_folder(site, run, path)
-    return {}
-
-
-async def record_folder(site: Site, run: Run, path: str) -> LoggedModel | None:
+async def record_folder(site: Site, run_id: str, path: str) -> LoggedModel | None:
     """The model that stands at a path of a run, recorded if it was not; ``None`` where nothing stands.
 
     Raises
@@ -172,15 +150,16 @@ async def record_folder(site: Site, run: Run, path: str) -> LoggedModel | None:
         When it could not be stored.
     """
     store = site.store
-    async with held(store, models_of(run.run_id)):
-        run = await site.read(store.get_run, run.run_id)
+    async with held(store, models_of(run_id)):
+        run = await site.read(locating.run_of, store, run_id)
         known = model_at(run, path)
-        if known is not None and (known.digest or not await site.read(store.artifacts, run.run_id, path)):
+        files = await site.read(store.artifacts, run_id, path)
+        if known is not None and (known.digest or not files):
             return known
-        if not await site.read(store.artifacts, run.run_id, path):
+        if not files:
             return None
-        model = await in_thread(model_records.described, store, run, known or LoggedModel(path))
-        await site.write(ModelLogged(run.run_id, model))
+        model: LoggedModel = await in_thread(model_records.described, store, run, known or LoggedModel(path))
+        await site.write(ModelLogged(run_id, model))
         return model
 
 
@@ -205,5 +184,4 @@ ENDPOINTS: Final = [
     *calls.endpoints("DELETE", f"{_ONE}/tags/{{tag_key:path}}", _DELETE_TAG, delete_tag, WRITE),
     *calls.endpoints("GET", f"{_ONE}/artifacts/directories", _LIST, list_files, READ),
     *[Endpoint("GET", f"{prefix}/2.0/mlflow{_ONE}/artifacts/files", get_file, READ) for prefix in calls.PREFIXES],
-    *calls.endpoints("POST", "/runs/log-model", _LOG_MODEL, log_model, WRITE),
 ]

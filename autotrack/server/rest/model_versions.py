@@ -79,7 +79,7 @@ async def create(site: Site, values: dict[str, Any]) -> Any:
     checked_name(name)
     tags = new_tags(values["tags"])
     run, path = await site.read(sources.resolve, registry, values["source"], values["run_id"], values["model_id"])
-    model = await record_folder(site, run, path)
+    model = await record_folder(site, run.run_id, path)
     if model is None:
         raise Problem(problems.INVALID, f"Invalid model version source: run {run.run_id} has nothing at {shown(path)}")
     kept = {registry_wire.SOURCE: values["source"], registry_wire.RUN_LINK: values["run_link"]}

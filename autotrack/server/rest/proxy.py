@@ -1,4 +1,4 @@
-"""``mlflow-artifacts``: files by ``<experiment>/<run>/artifacts/<path>``, listed, fetched and put by MLflow's clients."""
+"""``mlflow-artifacts``: files by ``<experiment>/<run>/artifacts/<path>``, as clients list, fetch and put them."""
 
 from __future__ import annotations
 
