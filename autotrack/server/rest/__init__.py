@@ -8,6 +8,11 @@ from typing import Final
 from autotrack.server.routing import Endpoint
 
 MODULES: Final[tuple[str, ...]] = (
+    "artifacts",
+    "logged_models",
+    "model_versions",
+    "proxy",
+    "registered_models",
     "info",
     "experiments",
     "runs",

@@ -12,7 +12,7 @@ from autotrack.errors import RunNotFound
 from autotrack.events import Event, MetricsLogged, ParamsLogged, RunStarted, TagsDeleted, TagsSet
 from autotrack.server import problems
 from autotrack.server.problems import Problem
-from autotrack.server.rest import calls, fields, wire
+from autotrack.server.rest import calls, fields, locating, logged_models, model_ids, model_records, wire
 from autotrack.server.rest.keeping import lock_of
 from autotrack.server.rest.parsing import Message, integer, number, shown, text
 from autotrack.server.routing import WRITE
@@ -62,6 +62,9 @@ async def record(
         if tags:
             events.append(TagsSet(run_id, tags))
         await site.write(*events)
+    # Those of another run's model are kept with the model: an evaluation of its own, say.
+    of_others = [(metric, told) for metric, told in of_models if model_ids.run_of(str(told["model_id"])) != run_id]
+    await model_records.log_metrics(site, run_id, of_others)
 
 
 def active(stands: Standing | None, run_id: str) -> Standing:
@@ -206,6 +209,8 @@ async def _log_model(site: Site, values: dict[str, Any]) -> dict[str, Any]:
             history = []
         history = [*(history if isinstance(history, list) else []), model]
         await site.write(TagsSet(run_id, {MODEL_HISTORY: json.dumps(history)}))
+    if isinstance(model["artifact_path"], str) and (path := locating.checked(model["artifact_path"])):
+        await logged_models.record_folder(site, run_id, path)
     return {}
 
 
