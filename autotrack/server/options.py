@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Final
 
+from autotrack.errors import SettingsError
+
 MEGABYTE: Final = 2**20
+_MOST_WORKERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +42,29 @@ class ServerOptions:
     read_threads: int = 4
     grace: float = 30.0
     access_log: bool = False
+
+    def check(self) -> None:
+        """See that they can be used together.
+
+        Raises
+        ------
+        SettingsError
+            Naming the option, its value and what it may be; and for a host beyond this machine without tokens.
+        """
+        from autotrack.web.listening import is_loopback
+
+        _between("--port", self.port, 0, 65_535)
+        _between("--workers", self.workers, 1, _MOST_WORKERS)
+        if self.workers > 1 and not hasattr(os, "fork"):
+            raise SettingsError("--workers: this system cannot fork a process; use one worker")
+        if not self.token_file and not is_loopback(self.host):
+            raise SettingsError(
+                f"--host {self.host}: others could reach this server, and read and change every run. Give it a file of "
+                "tokens that they have to show: autotrack token add NAME --token-file tokens.txt, then "
+                "--token-file tokens.txt; or leave --host out to serve this machine only"
+            )
+
+
+def _between(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:  # false for NaN too
+        raise SettingsError(f"{name} is {value:g}; it has to be between {least:g} and {most:g}")
