@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "models": "autotrack.cli.models:models",
     "ui": "autotrack.cli.ui:ui",
     "server": "autotrack.cli.server:server",
+    "token": "autotrack.cli.token:token",
 }
 """Name → ``module:command``, in the order in which ``--help`` lists them."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,22 @@ from autotrack.errors import SettingsError
     metavar="NAME",
     help="A name under which the server is reached, beside this machine's; may be given several times.",
 )
+@click.option(
+    "--grace",
+    type=float,
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long requests may go on when the server is told to end.",
+)
 @click.option("--access-log", is_flag=True, help="A line on stderr for each request.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What goes to stderr: lines for people, or an object a line.",
+)
 def server(
     store: str | None,
     artifacts: str | None,
@@ -39,7 +55,9 @@ def server(
     workers: int,
     token_file: str,
     allowed_hosts: tuple[str, ...],
+    grace: float,
     access_log: bool,
+    log_format: str,
 ) -> None:
     """Serve a store to a team until Ctrl-C: MLflow's REST API, and pages for people.
 
@@ -50,6 +68,7 @@ def server(
       MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python train.py
     """
     from autotrack.query.text import plain
+    from autotrack.server.logs import log_to_stderr
     from autotrack.server.options import ServerOptions
     from autotrack.server.running import serve
 
@@ -57,11 +76,13 @@ def server(
         host=host,
         port=port,
         workers=workers,
-        token_file=token_file,
+        token_file=os.path.abspath(token_file) if token_file else "",
         allowed_hosts=allowed_hosts,
+        grace=grace,
         access_log=access_log,
+        log_format=log_format,
     )
-    log_to_stderr()
+    log_to_stderr(log_format)
     shown, open_store = opener(store, artifacts)
     sys.exit(serve(open_store, options, ready=lambda url: click.echo(plain(f"Serving {shown} at {url}"))))
 
@@ -111,16 +132,3 @@ def _with_artifacts(uri: str, artifacts: str) -> str:
     if "artifacts=" in uri.partition("?")[2]:
         raise SettingsError(f"--artifacts {artifacts}: {shown} already says where they are; leave one of them out")
     return with_artifacts(uri, settings.anchored(artifacts))
-
-
-def log_to_stderr() -> None:
-    """What the server says goes to stderr."""
-    import logging
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for name in ("autotrack", "uvicorn.error"):
-        logger = logging.getLogger(name)
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False

@@ -22,8 +22,9 @@ def ui(port: int, no_open: bool, store: str | None) -> None:
       autotrack ui
       autotrack ui --store postgresql://… -p 8080
     """
-    from autotrack.cli.server import log_to_stderr, opener
+    from autotrack.cli.server import opener
     from autotrack.query.text import plain
+    from autotrack.server.logs import log_to_stderr
     from autotrack.server.options import ServerOptions
     from autotrack.server.running import serve
 

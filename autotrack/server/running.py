@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
-from autotrack.errors import AutotrackError, ServingError
+from autotrack.errors import AutotrackError, ServingError, SettingsError
 from autotrack.server.options import ServerOptions
 from autotrack.web import listening
 
 _NEEDED: Final = ("starlette", "uvicorn", "httptools", "jinja2", "orjson", "prometheus_client")
 _SAID: Final = 3
 """The exit code of a process that has said itself what went wrong."""
+
+_logger = logging.getLogger("autotrack.server")
 
 Open = Callable[[], Any]
 
@@ -45,6 +49,8 @@ def serve(open_store: Open, options: ServerOptions, *, ready: Callable[[str], No
     missing = [name for name in _NEEDED if not _is_installed(name)]
     if missing:
         raise ServingError(f"the server needs {', '.join(missing)}: pip install 'autotrack[server]'")
+    if options.token_file:
+        _check_tokens(Path(options.token_file))
     listener = listening.bind(options.host, options.port)
     try:
         address = listening.url(listener, options.host)
@@ -56,20 +62,22 @@ def serve(open_store: Open, options: ServerOptions, *, ready: Callable[[str], No
 
 
 def _supervised(open_store: Open, options: ServerOptions, listener: Any, ready: Callable[[str], None]) -> int:
+    from autotrack.server.counters import Board
     from autotrack.web.supervising import Supervisor
 
+    board = Board(options.workers)
     _in_a_process(lambda: _prepare(open_store))
 
     def start(number: int, lifeline: int, answers: Callable[[str], None]) -> None:
         from autotrack.server.worker import run_worker
 
-        run_worker(open_store, options, number, listener, lifeline=lifeline, on_start=answers)
+        run_worker(open_store, options, board, number, listener, lifeline=lifeline, on_start=answers)
 
     listening.listen(listener, options.host)
     return Supervisor(
         start,
         listener,
-        lambda number: None,
+        lambda number: board.of(number).died(),
         workers=options.workers,
         grace=options.grace,
         on_ready=ready,
@@ -77,11 +85,24 @@ def _supervised(open_store: Open, options: ServerOptions, listener: Any, ready: 
 
 
 def _alone(open_store: Open, options: ServerOptions, listener: Any, ready: Callable[[str], None]) -> int:
+    from autotrack.server.counters import Board
     from autotrack.server.worker import run_worker
 
     listening.listen(listener, options.host)
-    run_worker(open_store, options, 0, listener, lifeline=None, on_start=ready)
+    run_worker(open_store, options, Board(1), 0, listener, lifeline=None, on_start=ready)
     return 0
+
+
+def _check_tokens(path: Path) -> None:
+    from autotrack.server.guard import tokens
+
+    if not tokens.read(path):
+        raise SettingsError(
+            f"--token-file {path}: there is no token in it, so nobody could ask: autotrack token add NAME --token-file "
+            f"{path}"
+        )
+    if tokens.is_open_to_others(path):
+        _logger.warning("%s can be read by others; it tells nobody a token, but chmod 600 %s is better", path, path)
 
 
 def _prepare(open_store: Open) -> None:
