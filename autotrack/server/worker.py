@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from autotrack.server.app import App
+from autotrack.server import app
 from autotrack.server.counters import Board
 from autotrack.server.delivery import Delivery
 from autotrack.server.guard.admission import RequestGuard
@@ -56,7 +56,7 @@ async def _serve(site: Site, listener: socket.socket, lifeline: int | None, on_s
 
     options = site.options
     guard = RequestGuard(options, on_refusal=site.counters.refused)
-    delivery = Delivery(App(site, guard, error_page=error_page), site.counters, log=options.access_log)
+    delivery = Delivery(app.App(site, guard, app.ROOMS, error_page), site.counters, log=options.access_log)
 
     def started() -> None:
         site.counters.started()
