@@ -57,7 +57,9 @@ class Running:
     def metric(self, name: str, **options: Any) -> float:
         """The sum of a series over its labels, as it is now."""
         text = self.get("/metrics", **options).text
-        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if re.match(rf"{name}[{{ ]", line))
+        return sum(
+            float(line.rpartition(" ")[2]) for line in text.splitlines() if re.match(rf"{re.escape(name)}[{{ ]", line)
+        )
 
     def connect(self) -> socket.socket:
         """A bare connection."""

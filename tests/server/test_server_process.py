@@ -25,6 +25,7 @@ from autotrack.server.options import ServerOptions
 from autotrack.server.running import serve
 from autotrack.stores import open_store
 
+HEALTH = 'autotrack_requests_total{method="GET",route="/health",status="200"}'
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked")
 
 
@@ -79,13 +80,13 @@ def test_a_worker_that_is_killed_is_replaced_and_counters_go_on(guarded: Guarded
     server = guarded.server
     until(lambda: guarded.metric("autotrack_workers") == 2)
     before = server.workers()
-    health = guarded.metric('autotrack_requests_total.*route="/health"')
+    health = guarded.metric(HEALTH)
     os.kill(before[0], signal.SIGKILL)
     until(lambda: len(server.workers()) == 2 and before[0] not in server.workers())
     until(lambda: guarded.metric("autotrack_workers") == 2)
     assert before[1] in server.workers()
     assert all(server.get("/health").status_code == 200 for _ in range(6))
-    assert guarded.metric('autotrack_requests_total.*route="/health"') == health + 6
+    assert guarded.metric(HEALTH) == health + 6
     assert guarded.metric("autotrack_worker_restarts_total") == 1
     assert f"worker {before[0]} was ended by SIGKILL; another takes its place" in server.errors()
 
