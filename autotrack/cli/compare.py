@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from autotrack.cli import output
-from autotrack.cli.direction import direction
 from autotrack.cli.output import format_option, store_option
+from autotrack.query.direction import direction
 
 if TYPE_CHECKING:
     from autotrack.query.view import RunView
