@@ -1,19 +1,10 @@
 /* What plotly is given for each kind of plot. `make(runs, options, theme, width)` → {data, layout}; `runs` is a list of
    {label, plot}. `overlay` tells that several runs fit into one picture. */
 
-const WORDS = { NaN: "NaN", Infinity: "∞", "-Infinity": "−∞" };
-const SHOWN = 40;
+import { number } from "./format.js";
 
-export function number(value, digits = 4) {
-  if (value === null || value === undefined) return "–";
-  if (typeof value === "string") return WORDS[value] ?? value;
-  if (Number.isNaN(value)) return "NaN";
-  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-  if (Number.isInteger(value) && Math.abs(value) < 1e6) return value.toLocaleString("en-US").replace("-", "−");
-  let text = String(Number(value.toPrecision(digits)));
-  if (!text.includes("e") && Math.abs(value) >= 1000) text = Math.round(value).toLocaleString("en-US");
-  return text.replace("-", "−");
-}
+const WORDS = ["NaN", "Infinity", "-Infinity"];
+const SHOWN = 40;
 
 /* Texts come from anybody; plotly reads a few tags in them. */
 export function plain(text, longest = SHOWN) {
@@ -24,7 +15,7 @@ export function plain(text, longest = SHOWN) {
 
 const finite = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
 const finites = (values) => (values ?? []).map(finite);
-const numberOrText = (value) => (typeof value === "string" && !(value in WORDS) ? plain(value) : finite(value));
+const numberOrText = (value) => (typeof value === "string" && !WORDS.includes(value) ? plain(value) : finite(value));
 
 /* Every line of every run, with its name in the legend. */
 function linesOf(runs, facts = []) {
@@ -311,7 +302,7 @@ function lines(runs, options, theme) {
 }
 
 function translucent(colour) {
-  return /^#[0-9a-f]{6}$/i.test(colour) ? `${colour}29` : colour;
+  return colour.replace(/^rgb\((.*)\)$/, "rgba($1, 0.16)");
 }
 
 function heatMap(runs, options, theme) {

@@ -1,6 +1,6 @@
 /* What a plot says in words and numbers: a sentence for those who do not see the picture, and a table. */
 
-import { number } from "./plot_kinds.js";
+import { number } from "./format.js";
 
 const MOST_ROWS = 1000;
 

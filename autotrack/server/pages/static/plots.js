@@ -14,15 +14,14 @@
    canOverlay(kind)     whether several runs' plots of this kind fit into one picture
    describe(plot)       a sentence for those who do not see the picture
    table(plot)          a <table> element with the numbers
-   number(value)        a number as people read it, as on the server
 
-   Plotly's script is loaded at the first call. Colours come from the custom properties of plots.css, and a change of
-   the page's theme (an attribute of <html>, or the system's) draws again. Numbers that JSON lacks are the texts "NaN",
+   Plotly's script is loaded at the first call. Colours are the tokens of style.css, and a change of the theme draws
+   again. Numbers that JSON lacks are the texts "NaN",
    "Infinity" and "-Infinity", as in files of plots. */
 
-import { KINDS, number } from "./plot_kinds.js";
+import { onTheme, token } from "./base.js";
+import { KINDS } from "./plot_kinds.js";
 export { describe, table } from "./plot_texts.js";
-export { number };
 
 const PLOTLY = "/static/plotly.min.js";
 const CONFIG = {
@@ -83,18 +82,16 @@ export async function draw(element, plots, options = {}) {
 }
 
 function themeOf(element) {
-  const style = getComputedStyle(element);
-  const read = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
-  const colours = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => read(`--plot-${n}`, "#3b75af"));
+  const colours = [1, 2, 3, 4, 5, 6, 7, 8].map((place) => token(`series-${place}`));
   return {
     colours,
-    ink: read("--plot-ink", style.color),
-    faint: read("--plot-faint", "#888"),
-    grid: read("--plot-grid", "rgba(128,128,128,.25)"),
-    paper: read("--plot-paper", "#fff"),
-    low: read("--plot-low", "#f3f6fa"),
-    high: read("--plot-high", "#1f5fa8"),
-    font: style.fontFamily,
+    ink: token("text"),
+    faint: token("muted"),
+    grid: token("line"),
+    paper: token("raised"),
+    low: token("sunk"),
+    high: token("series-1"),
+    font: getComputedStyle(element).fontFamily,
     dash: (place) => ["solid", "dash", "dot", "dashdot"][Math.floor(place / colours.length) % 4],
     colour: (place) => colours[place % colours.length],
   };
@@ -131,9 +128,7 @@ function base(theme, layout) {
 }
 
 let waiting = 0;
-function themeChanged() {
+onTheme(() => {
   cancelAnimationFrame(waiting);
   waiting = requestAnimationFrame(() => drawings.forEach((drawing) => drawing.show()));
-}
-new MutationObserver(themeChanged).observe(document.documentElement, { attributes: true });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
+});
