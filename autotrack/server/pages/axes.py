@@ -98,12 +98,17 @@ def parallel(axes: Sequence[Axis], labels: Sequence[str], *, best: Collection[in
     """
     gap = (WIDTH - 2 * SIDE) / max(1, len(axes) - 1)
     low, high = HEIGHT - BOTTOM, TOP
+    names = _names(axes, round(gap / 7.5))
     columns = [
         {
             "name": axis.name,
+            "text": names[place],
             "x": round(SIDE + gap * place, 1),
             "is_log": axis.is_log,
-            "ticks": [{"y": round(low - (low - high) * at, 1), "text": text, "whole": whole} for at, text, whole in axis.ticks()],
+            "ticks": [
+                {"y": round(low - (low - high) * at, 1), "text": text, "whole": whole}
+                for at, text, whole in axis.ticks()
+            ],
         }
         for place, axis in enumerate(axes)
     ]
@@ -115,9 +120,22 @@ def parallel(axes: Sequence[Axis], labels: Sequence[str], *, best: Collection[in
             for column, height in zip(columns, heights, strict=True)
         ]
         shade = None if heights[-1] is None else min(SHADES - 1, int(heights[-1] * SHADES))
-        values = [None if value is None else number(value) if axis.is_number else value for axis in axes for value in [axis.values[index]]]
-        lines.append({"index": index, "label": label, "points": points, "shade": shade, "best": index in best, "values": values})
+        values = [
+            None if value is None else number(value) if axis.is_number else value
+            for axis in axes
+            for value in [axis.values[index]]
+        ]
+        lines.append(
+            {"index": index, "label": label, "points": points, "shade": shade, "best": index in best, "values": values}
+        )
     return {"width": WIDTH, "height": HEIGHT, "top": high, "bottom": low, "axes": columns, "lines": lines}
+
+
+def _names(axes: Sequence[Axis], length: int) -> list[str]:
+    """The axes' names for the room there is: the last part of a nested param's name where that is enough."""
+    short = [axis.name.rpartition("__")[2] for axis in axes]
+    kept = [one if short.count(one) == 1 else axis.name for one, axis in zip(short, axes, strict=True)]
+    return [name if len(name) <= length else f"{name[: max(1, length - 1)]}…" for name in kept]
 
 
 def _is_skewed(found: Sequence[float]) -> bool:

@@ -29,13 +29,15 @@ _AXES: Final = 10
 def choose(views: Sequence[RunView], values: Mapping[str, Any], metric: str, x: str, y: str) -> dict[str, Any]:
     """What the pictures show: what was asked for where it is there, else what tells most; and what there is to choose.
 
-    The metric is one that differs, of held-out data where there is one; ``x`` and ``y`` are params that differ and
-    are numbers, where there are any. Both are empty without any param that differs.
+    The metric is one that differs, of held-out data where there is one; ``x`` and ``y`` are params that differ, those
+    first that are numbers and that most runs have. Both are empty without any param that differs.
     """
     metrics = [row["key"] for row in values["metrics"]]
     differing = [row["key"] for row in values["metrics"] if row["differs"]]
+    differing.sort(key=lambda key: sum(key not in view.metrics for view in views))
     rows = values["params"]["differs"]
-    params = [f"params.{row['key']}" for row in sorted(rows, key=lambda row: not row["is_number"])]
+    order = sorted(rows, key=lambda row: (not row["is_number"], row["values"].count(None)))
+    params = [f"params.{row['key']}" for row in order]
     every = [*params, *(f"metrics.{key}" for key in metrics)]
     chosen = metric if metric in metrics else next(iter([*differing, *metrics]), "")
     across = x if x in every else next(iter(params), "")
@@ -103,7 +105,7 @@ def _curves(found: Sequence[Mapping[str, Plot]], labels: Sequence[str]) -> list[
             on = name.removeprefix(f"{kind}_") if name.startswith(f"{kind}_") else ""
             data.setdefault(place, set()).add(on)
             for line in plot["series"]:
-                one = {key: _plain(value) for key, value in line.items()}
+                one = {key: _plain(value) for key, value in line.items() if key != "counts"}
                 one |= {"name": labels[index], "run": index, "class": str(line.get("name", "")), "on": on}
                 pictures.setdefault(place, []).append(one)
     made = []
@@ -117,10 +119,11 @@ def _curves(found: Sequence[Mapping[str, Plot]], labels: Sequence[str]) -> list[
         single = next(iter(variables)) if len(variables) == 1 else ""
         what = "training data" if is_training else single or "held-out data"
         title = {"roc_curve": "ROC curve", "precision_recall_curve": "Precision–recall curve"}.get(kind, "Calibration")
-        plot: Plot = {"kind": kind, "title": title, "subtitle": what, "series": lines[:_SERIES]}
+        picture: Plot = {"kind": kind, "title": title, "subtitle": what, "is_training": is_training}
+        picture["series"] = lines[:_SERIES]
         if len(lines) > _SERIES:
-            plot["note"] = f"the first {_SERIES} of {len(lines)} curves"
-        made.append(plot)
+            picture["note"] = f"the first {_SERIES} of {len(lines)} curves"
+        made.append(picture)
     return made
 
 
@@ -132,7 +135,11 @@ def _matrices(found: Sequence[Mapping[str, Plot]]) -> list[dict[str, Any]]:
             if plot.get("kind") == "confusion_matrix":
                 rows.setdefault(name, [None] * len(found))[index] = _matrix(plot)
     order = sorted(rows, key=lambda name: name.startswith(_TRAINING))
-    return [{"name": name, "runs": rows[name]} for name in order if sum(map(bool, rows[name])) <= _MATRICES]
+    return [
+        {"name": name, "is_training": name.startswith(_TRAINING), "runs": rows[name]}
+        for name in order
+        if sum(map(bool, rows[name])) <= _MATRICES
+    ]
 
 
 def _matrix(plot: Plot) -> dict[str, Any] | None:

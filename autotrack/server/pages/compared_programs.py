@@ -92,11 +92,13 @@ def _is_text(file: Artifact) -> bool:
 
 def _difference(left: RunView, right: RunView, path: str) -> dict[str, Any]:
     try:
-        texts = [run.artifact_path(path).read_bytes()[:_BYTES].decode("utf-8", "replace") for run in (left, right)]
+        before, after = (
+            run.artifact_path(path).read_bytes()[:_BYTES].decode("utf-8", "replace") for run in (left, right)
+        )
     except (AutotrackError, OSError) as error:
         return {"lines": [], "cut": 0, "problem": f"it cannot be read: {error}"}
     lines = [
         {"kind": {"+": "added", "-": "removed", "@": "place"}.get(line[:1], "same"), "text": line}
-        for line in list(difflib.unified_diff(*(text.splitlines() for text in texts), lineterm="", n=2))[2:]
+        for line in list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[2:]
     ]
     return {"lines": lines[:_LINES], "cut": max(0, len(lines) - _LINES), "problem": ""}

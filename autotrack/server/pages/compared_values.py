@@ -22,14 +22,19 @@ _HOLDERS: Final = ("steps", "transformers", "estimators", "transformer_list")
 
 
 def differences(views: Sequence[RunView]) -> dict[str, Any]:
-    """``params`` and ``tags``: what ``differs``, what ``holds`` other params and differs with them, what is ``equal``;
-    and ``metrics``."""
+    """``params``, ``tags`` and ``metrics``, in rows with a value per run.
+
+    Of params: what ``differs``; what only ``some`` runs have, with one value; what ``holds`` others and differs with
+    them; what is ``equal``.
+    """
     rows = rows_of(views, True, facts=False)
     params = [row for row in rows if row.kind == "params"]
     holders = _holders(params) if len(views) > 1 else set()
+    others = [row for row in params if row.differs and row.key not in holders]
     return {
         "params": {
-            "differs": [_row(row) for row in params if row.differs and row.key not in holders],
+            "differs": [_row(row) for row in others if _kinds(row) > 1],
+            "some": [_row(row) for row in others if _kinds(row) == 1],
             "holds": [_row(row) for row in params if row.key in holders],
             "equal": {row.key: row.values[0] for row in params if not row.differs},
         },
@@ -57,7 +62,7 @@ class Labels:
             telling = _telling(alike, values["params"]["differs"])
             for index in alike:
                 own = telling.get(index) or views[index].run_id[:6]
-                self._labels[index] = shortened(f"{name} {own}", _LABEL)
+                self._labels[index] = shortened(f"{own} · {name}", _LABEL)
 
     def __getitem__(self, index: int) -> str:
         return self._labels[index]
@@ -103,6 +108,11 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
+def _kinds(row: Row) -> int:
+    """How many values there are beside that there is none."""
+    return len({value for value in row.values if value is not None})
+
+
 def _metric(row: Row) -> dict[str, Any]:
     largest = max((abs(value) for value in row.values if value is not None and value - value == 0), default=0.0)
     top = max((row.values[index] for index in row.best), default=None)
@@ -142,7 +152,9 @@ def _holders(params: Sequence[Row]) -> set[str]:
             nested = any("__" in key[len(beside) :] for key in keys if key.startswith(beside))
         else:
             nested = any(key.startswith(inside) for key in keys)
-        if nested and (name in _HOLDERS or len({str(value).partition("(")[0] for value in row.values}) == 1):
+        if nested and (
+            name in _HOLDERS or len({value.partition("(")[0] for value in row.values if value is not None}) == 1
+        ):
             found.add(row.key)
     return found
 
