@@ -7,7 +7,7 @@ from typing import Final
 
 from autotrack.server.routing import Endpoint
 
-MODULES: Final[tuple[str, ...]] = ("static_files", "comparing")
+MODULES: Final[tuple[str, ...]] = ("static_files", "comparing", "searching")
 """The modules here that have ``ENDPOINTS``."""
 
 

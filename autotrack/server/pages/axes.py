@@ -98,7 +98,7 @@ def parallel(axes: Sequence[Axis], labels: Sequence[str], *, best: Collection[in
     """
     gap = (WIDTH - 2 * SIDE) / max(1, len(axes) - 1)
     low, high = HEIGHT - BOTTOM, TOP
-    names = _names(axes, round(gap / 7.5))
+    names = _names(axes, min(18, round(gap / 7.5)))
     columns = [
         {
             "name": axis.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from autotrack.entities import Dataset
+from autotrack.entities import CANDIDATE, Dataset
 from autotrack.events import number_to_json
 from autotrack.query.comparing import Row, rows_of, values_of
 from autotrack.query.direction import direction
@@ -27,7 +27,7 @@ def differences(views: Sequence[RunView]) -> dict[str, Any]:
     Of params: what ``differs``; what only ``some`` runs have, with one value; what ``holds`` others and differs with
     them; what is ``equal``.
     """
-    rows = rows_of(views, True, facts=False)
+    rows = [row for row in rows_of(views, True, facts=False) if (row.kind, row.key) != ("tags", CANDIDATE)]
     params = [row for row in rows if row.kind == "params"]
     holders = _holders(params) if len(views) > 1 else set()
     others = [row for row in params if row.differs and row.key not in holders]

@@ -106,3 +106,38 @@ for (const kind of ["roc_curve", "precision_recall_curve", "calibration_curve", 
 }
 KINDS.runs_scatter = { make: scatter };
 KINDS.contour = { make: contour };
+KINDS.candidates = { make: candidates };
+
+/* Points of a search, coloured by their scores; the best one is a star. */
+function candidates(runs, options, theme) {
+  const plot = runs[0].plot;
+  const isNumber = (key) => plot.points.every((point) => typeof point[key] === "number");
+  const shown = (key) => plot.points.map((point) => (typeof point[key] === "string" ? plain(point[key]) : point[key]));
+  return {
+    data: [
+      {
+        mode: "markers",
+        x: shown("x"),
+        y: shown("y"),
+        customdata: plot.points.map((point) => [plain(point.name, 90), number(point.value)]),
+        hovertemplate: "%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
+        marker: {
+          color: plot.points.map((point) => finite(point.value)),
+          colorscale: [[0, theme.grid], [1, theme.high]],
+          showscale: Boolean(plot.value_name),
+          colorbar: { thickness: 10, outlinewidth: 0, title: { text: plain(plot.value_name ?? ""), side: "right" } },
+          size: plot.points.map((point) => (point.best ? 17 : 9)),
+          symbol: plot.points.map((point) => (point.best ? "star" : "circle")),
+          line: { width: 1, color: theme.faint },
+        },
+      },
+    ],
+    layout: {
+      height: 340,
+      xaxis: axis(plot.xlabel, plot.log_x, isNumber("x")),
+      yaxis: axis(plot.ylabel, plot.log_y, isNumber("y")),
+      hovermode: "closest",
+      showlegend: false,
+    },
+  };
+}

@@ -1,4 +1,4 @@
-/* The page that compares runs: draws what the server has put together, each picture when it comes into sight. */
+/* Draws the pictures that the server has put together, each when it comes into sight; and what is chosen above them. */
 
 import "./parallel.js";
 import "./run_kinds.js";
@@ -9,7 +9,7 @@ const plots = JSON.parse(document.getElementById("plots").textContent);
 function plotOf(figure) {
   const found = plots[figure.dataset.chart];
   const plot = Array.isArray(found) ? found[Number(figure.dataset.number)] : found;
-  return plot.series ? { ...plot, kind: `runs_${plot.kind}` } : plot;
+  return plot.series?.every((line) => "run" in line) ? { ...plot, kind: `runs_${plot.kind}` } : plot;
 }
 
 async function show(figure) {
