@@ -83,6 +83,7 @@ def environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from autotrack.server.pages import formatting
+    from autotrack.server.pages.stills import still
 
     made = Environment(
         loader=PackageLoader("autotrack.server.pages"),
@@ -93,4 +94,5 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.filters.update(formatting.FILTERS)
+    made.filters["still"] = still
     return made
