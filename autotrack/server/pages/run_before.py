@@ -56,8 +56,16 @@ def difference(old: Run, new: Run) -> dict[str, Any]:
     -------
     ``run``: what the old one is; ``params``, ``metrics``, ``data``, ``code``, ``packages``: a list of mappings each with
     ``key``, ``old``, ``new``; those of metrics with ``change``: ``"better"``, ``"worse"``, or ``"changed"`` where the
-    name does not tell. ``None`` stands for what one of them lacks.
+    name does not tell. ``None`` stands for what one of them lacks. ``same`` names the kinds in which nothing changed.
     """
+    told = {
+        "params": _params(old.params, new.params),
+        "metrics": _metrics(old, new),
+        "data": _data(old, new),
+        "code": _changed(_code(old), _code(new)),
+        "packages": _changed(_packages(old), _packages(new)),
+    }
+    known = {"params": new.params, "metrics": new.metrics, "data": new.datasets, "code": new.process}
     return {
         "run": {
             "run_id": old.run_id,
@@ -65,11 +73,9 @@ def difference(old: Run, new: Run) -> dict[str, Any]:
             "start_time": old.start_time,
             "same_estimator": bool(old.tags.get(_ESTIMATOR)) and old.tags.get(_ESTIMATOR) == new.tags.get(_ESTIMATOR),
         },
-        "params": _params(old.params, new.params),
-        "metrics": _metrics(old, new),
-        "data": _data(old, new),
-        "code": _changed(_code(old), _code(new)),
-        "packages": _changed(_packages(old), _packages(new)),
+        **told,
+        "is_any": any(told.values()),
+        "same": [kind for kind, there in known.items() if there and not told[kind]],
     }
 
 
@@ -101,7 +107,8 @@ def _metrics(old: Run, new: Run) -> list[dict[str, Any]]:
         change = "changed"
         if way and not (math.isnan(was) or math.isnan(now)):
             change = "better" if (now > was) == (way > 0) else "worse"
-        found.append({"key": key, "old": number_to_json(was), "new": number_to_json(now), "change": change})
+        row = {"key": key, "old": number_to_json(was), "new": number_to_json(now), "change": change}
+        found.append({**row, "is_training": key.startswith("training_"), "is_more": now > was})
     return found
 
 

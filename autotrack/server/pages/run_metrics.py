@@ -100,7 +100,8 @@ def table(run: Run, info: Mapping[str, str] | None = None) -> dict[str, Any]:
             continue
         at = Place(key, "") if is_about_the_fit(key) else place(key, datasets, estimator, info)
         if not at.data:
-            others.append({"name": key, **_cell(key, value)})
+            is_seconds = key.startswith("fit_seconds") or key.endswith("_time")
+            others.append({"name": key, "is_seconds": is_seconds, **_cell(key, value)})
             continue
         if at.data not in columns:
             columns.append(at.data)
@@ -114,7 +115,7 @@ def table(run: Run, info: Mapping[str, str] | None = None) -> dict[str, Any]:
         "rows": sorted(rows.values(), key=_rank),
         "folds": [row for row in folds.values() if "mean" in row],
         "others": sorted(
-            [*others, *({"name": row["split"]["key"], **row["split"]} for row in folds.values() if "mean" not in row)],
+            [*others, *(_alone(row) for row in folds.values() if "mean" not in row)],
             key=lambda row: (is_about_the_fit(row["name"]), row["name"]),
         ),
     }
@@ -130,6 +131,12 @@ def _mend_binary(rows: dict[tuple[str, int], dict[str, Any]], columns: Sequence[
 
 def _cell(key: str, value: float) -> dict[str, Any]:
     return {"key": key, "value": number_to_json(value), "direction": direction(key)}
+
+
+def _alone(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A metric that looks like one of folds, and has no mean beside it."""
+    cell = next(row[what] for what in ("split", "std") if what in row)
+    return {"name": cell["key"], "is_seconds": False, **cell}
 
 
 def _rank(row: Mapping[str, Any]) -> tuple[Any, ...]:

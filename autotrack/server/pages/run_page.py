@@ -115,6 +115,7 @@ def _mark_changes(large: list[dict[str, Any]], difference: dict[str, Any] | None
         row = changes.get(metric["key"])
         metric["before"] = None if row is None else row["old"]
         metric["change"] = None if row is None else row["change"]
+        metric["is_more"] = None if row is None else row["is_more"]
 
 
 def _files(run: RunView) -> tuple[list[Artifact], list[str]]:

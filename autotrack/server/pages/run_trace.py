@@ -10,6 +10,7 @@ TRACE: Final = "fit_trace.json"
 _MOST: Final = 1_000
 _DEEPEST: Final = 40
 _LARGEST: Final = 4 * 2**20
+_COLOURS: Final = 6
 
 
 def flame(content: bytes) -> dict[str, Any] | None:
@@ -17,7 +18,7 @@ def flame(content: bytes) -> dict[str, Any] | None:
 
     Returns
     -------
-    ``bars`` with ``label``, ``left`` and ``width`` in percent, ``row`` from 0, ``start`` and ``seconds``, ``error``;
+    ``bars`` with ``label``, ``left`` and ``width`` in percent, ``row`` and ``colour`` from 0, ``start`` and ``seconds``, ``error``;
     ``rows``, how many rows they take; ``totals`` by estimator and method: ``count``, ``seconds`` and ``own`` (without
     the fits inside); ``seconds`` of all; ``left_out`` fits that were not kept.
     """
@@ -31,6 +32,7 @@ def flame(content: bytes) -> dict[str, Any] | None:
         return None
     whole = _seconds(root.get("seconds")) or max((_end(node) for node, _ in _walk(root, 0)), default=0.0)
     bars: list[dict[str, Any]] = []
+    colours: dict[str, int] = {}
     ends: list[float] = []
     for node, above in _walk(root, 0):
         start, seconds = _seconds(node.get("start")), _seconds(node.get("seconds"))
@@ -50,6 +52,7 @@ def flame(content: bytes) -> dict[str, Any] | None:
                 "left": round(min(start * share, 100.0), 4),
                 "width": round(max(min(seconds * share, 100 - start * share), 0.05), 4),
                 "row": row,
+                "colour": colours.setdefault(str(node.get("estimator", "")), len(colours)) % _COLOURS,
                 "start": start,
                 "seconds": seconds if node.get("seconds") is not None else None,
                 "error": str(error) if error else None,
