@@ -47,6 +47,7 @@ function unitSquare(runs, theme, width, facts, more, axes) {
     name,
     mode: line.x.length === 1 || axes.markers ? "lines+markers" : "lines",
     line: { ...stroke(theme, place), shape: axes.shape ?? "linear" },
+    showlegend: Boolean(name),
     hovertemplate: `${axes.x} %{x:.4~g}<br>${axes.y} %{y:.4~g}<extra>${name}</extra>`,
   }));
   return {
@@ -131,6 +132,7 @@ function confusion(runs, options, theme, width) {
         text,
         customdata: counts.map((row, r) => row.map((v, c) => [number(v), percent(shares[r][c]), labels[r], labels[c]])),
         texttemplate: n <= 30 ? "%{text}" : undefined,
+        textfont: { size: n <= 6 ? 15 : 11 },
         hovertemplate:
           "true %{customdata[2]}<br>predicted %{customdata[3]}<br>%{customdata[0]}, %{customdata[1]} of the true class<extra></extra>",
         colorscale: [[0, theme.low], [1, theme.high]],

@@ -105,7 +105,7 @@ function base(theme, layout) {
     zeroline: false,
     automargin: true,
     ...own,
-    title: { standoff: 8, ...(typeof own.title === "string" ? { text: own.title } : own.title) },
+    title: { standoff: 8, font: { size: 12 }, ...(typeof own.title === "string" ? { text: own.title } : own.title) },
   });
   const { xaxis, yaxis, xaxis2, yaxis2, legend, ...rest } = layout;
   const made = {
