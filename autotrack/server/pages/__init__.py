@@ -7,7 +7,13 @@ from typing import Final
 
 from autotrack.server.routing import Endpoint
 
-MODULES: Final[tuple[str, ...]] = ("static_files",)
+MODULES: Final[tuple[str, ...]] = (
+    "static_files",
+    "run_page",
+    "run_plots",
+    "comparing",
+    "searching",
+)
 """The modules here that have ``ENDPOINTS``."""
 
 

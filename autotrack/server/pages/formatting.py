@@ -18,12 +18,9 @@ def number(value: float | str | None, digits: int = 4) -> str:
         return {"NaN": "NaN", "Infinity": "∞", "-Infinity": "−∞"}.get(value, value)
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
-    if value == int(value) and abs(value) < 10**6:
-        return f"{int(value):,}".replace("-", "−")
-    text = f"{value:.{digits}g}"
-    if "e" not in text and abs(value) >= 1000:
-        text = f"{value:,.0f}"
-    return text.replace("-", "−")
+    if abs(value) < 10**6 and (abs(value) >= 1000 or value == int(value)):
+        return f"{value:,.0f}".replace("-", "−")
+    return f"{value:.{digits}g}".replace("-", "−")
 
 
 def seconds(value: float | None) -> str:
