@@ -11,6 +11,9 @@ MODULES: Final[tuple[str, ...]] = (
     "static_files",
     "run_page",
     "run_plots",
+    "files_page",
+    "models_page",
+    "model_actions",
     "comparing",
     "searching",
 )

@@ -69,6 +69,7 @@ def look(store: Store, run_id: str) -> dict[str, Any]:
         "datasets": [run_facts.dataset(data) for data in run.datasets],
         "models": models,
         "versions": _versions(store, run),
+        "has_registry": registry_of(store) is not None,
         "diagram": _DIAGRAM if _DIAGRAM in paths else None,
         "trace": _trace(store, run, paths),
         "notes": run_facts.notes(run),
