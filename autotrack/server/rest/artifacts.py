@@ -26,7 +26,9 @@ LIST: Final = Message(
     "ListArtifacts", text("run_id", aliases=("run_uuid",), needed=True), text("path"), text("page_token")
 )
 _FILE: Final = Message("GetArtifact", text("run_id", aliases=("run_uuid",), needed=True), text("path", needed=True))
-_UPLOAD: Final = Message("UploadArtifact", text("run_uuid", aliases=("run_id",), needed=True), text("path", needed=True))
+_UPLOAD: Final = Message(
+    "UploadArtifact", text("run_uuid", aliases=("run_id",), needed=True), text("path", needed=True)
+)
 
 NO_PRESIGNED_UPLOAD: Final = "Presigned upload is not supported for the current artifact repository"
 NO_PRESIGNED_DOWNLOAD: Final = "Presigned download is not supported for the current artifact repository"

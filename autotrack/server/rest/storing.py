@@ -38,18 +38,17 @@ async def store_upload(site: Site, request: Request, find: Find) -> None:
     place = writable(await site.read(find, store))
     run_id, path = place.run.run_id, place.path
     folder = await site.read(upload_folder, store, run_id)
-    async with received(request, folder) as body:
-        async with held(store, f"file {path} of {run_id}"):
-            try:
-                await in_thread(store.put_artifact, run_id, path, body.path)
-            except StoreError as error:
-                if await site.read(_is_in_the_way, store, run_id, path):
-                    raise Problem(problems.INVALID, f"{path!r} cannot be put there: a part of it is a file") from error
-                raise
-            run = await site.read(store.get_run, run_id)
-            # The files of a logged model have no events of their own.
-            if not any(model.model_id for model in _around(run, path)):
-                await site.write(ArtifactLogged(run_id, Artifact(path, body.size, body.digest)))
+    async with received(request, folder) as body, held(store, f"file {path} of {run_id}"):
+        try:
+            await in_thread(store.put_artifact, run_id, path, body.path)
+        except StoreError as error:
+            if await site.read(_is_in_the_way, store, run_id, path):
+                raise Problem(problems.INVALID, f"{path!r} cannot be put there: a part of it is a file") from error
+            raise
+        run = await site.read(store.get_run, run_id)
+        # The files of a logged model have no events of their own.
+        if not any(model.model_id for model in _around(run, path)):
+            await site.write(ArtifactLogged(run_id, Artifact(path, body.size, body.digest)))
     if any(model.digest for model in _around(run, path)):
         await _forget_digests(site, run_id, path)
 
