@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from starlette.responses import Response
 
-from autotrack.errors import AutotrackError
+from autotrack.errors import AutotrackError, StoreError
 from autotrack.server import problems
 from autotrack.server.problems import Problem, problem_of
 from autotrack.server.routing import Endpoint, Handler, Scope
@@ -118,7 +118,9 @@ def telling(handler: Handler) -> Handler:
             return await handler(site, request)
         except AutotrackError as error:
             problem = problem_of(error)
-            return respond(problem.to_json() | {"error": type(error).__name__}, problem.status)
+            # What a store refuses it refuses again; a client that repeats 503 by itself would only wait for it.
+            status = 409 if isinstance(error, StoreError) else problem.status
+            return respond(problem.to_json() | {"error": type(error).__name__}, status)
 
     return handle
 

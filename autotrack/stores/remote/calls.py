@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import urlencode
 
-from autotrack.errors import StoreError
 from autotrack.stores.mlflow.rest.address import Address
 from autotrack.stores.mlflow.rest.transport import Refused, Transport
 from autotrack.stores.remote import wire
@@ -69,7 +68,7 @@ def _as_raised_there() -> Iterator[None]:
         yield
     except Refused as refusal:
         kind = wire.ERRORS.get(refusal.kind)
-        if kind is None or issubclass(kind, StoreError):
+        if kind is None:
             raise
         raise kind(refusal.said) from None
 

@@ -98,7 +98,7 @@ class AutotrackServerStore:
         told = self._ask(
             "runs/page",
             filter=filter,
-            order_by=list(order_by),
+            order_by=[order_by] if isinstance(order_by, str) else list(order_by),
             limit=limit,
             experiments=None if experiments is None else list(experiments),
             view=view,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Final, TypeVar
@@ -72,7 +73,7 @@ def run_to_json(run: Run) -> Json:
 def run_from_json(data: Mapping[str, Any]) -> Run:
     """Undo `run_to_json`; what a newer server tells beside it is passed over."""
     told = _known(Run, data)
-    told["metrics"] = {key: number_from_json(value) for key, value in data["metrics"].items()}
+    told["metrics"] = {key: _number(value) for key, value in data["metrics"].items()}
     told["datasets"] = tuple(dataset_from_json(dataset) for dataset in data["datasets"])
     told["models"] = tuple(LoggedModel(**_known(LoggedModel, model)) for model in data["models"])
     told["notes"] = tuple(Note(**_known(Note, note)) for note in data["notes"])
@@ -113,6 +114,11 @@ def version_from_json(data: Mapping[str, Any]) -> ModelVersion:
 def model_from_json(data: Mapping[str, Any]) -> RegisteredModel:
     """Undo `plain`."""
     return RegisteredModel(**_known(RegisteredModel, data))
+
+
+def _number(value: float | str) -> float:
+    number = number_from_json(value)
+    return math.nan if math.isnan(number) else number  # one object, so that runs that are read twice are equal
 
 
 def _known(kind: Any, data: Mapping[str, Any]) -> Json:
