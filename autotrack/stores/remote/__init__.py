@@ -22,8 +22,10 @@ def open_uri(uri: str) -> Store:
     Raises
     ------
     StoreError
-        For a URI that is none.
+        For a URI that is none, or when the package that speaks HTTP is missing.
     """
+    from autotrack.stores.mlflow.rest import transport  # noqa: F401 - to be told here of what is missing
+
     return cast("Store", TrackingServer(uri))
 
 
