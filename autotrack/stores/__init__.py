@@ -20,8 +20,8 @@ ENTRY_POINTS: Final = "autotrack.stores"
 _BUILT_IN: Final = {
     "file": "autotrack.stores.local:open_uri",
     "memory": "autotrack.stores.memory:open_uri",
-    "http": "autotrack.stores.mlflow.rest.store:open_uri",
-    "https": "autotrack.stores.mlflow.rest.store:open_uri",
+    "http": "autotrack.stores.remote:open_uri",
+    "https": "autotrack.stores.remote:open_uri",
     "mlruns": "autotrack.stores.mlflow.folder:open_uri",
     **dict.fromkeys(("sqlite", "postgresql", "postgres", "mysql", "mariadb"), "autotrack.stores.database:open_uri"),
 }

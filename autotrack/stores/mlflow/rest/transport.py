@@ -42,12 +42,16 @@ class Refused(StoreError):
     ----------
     status : HTTP's number.
     code : MLflow's word for it, such as ``RESOURCE_DOES_NOT_EXIST``; empty where it gave none.
+    kind : the name of the error that a server of ours tells of.
+    said : its own message.
     """
 
-    def __init__(self, message: str, status: int, code: str = "") -> None:
+    def __init__(self, message: str, status: int, code: str = "", kind: str = "", said: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.kind = kind
+        self.said = said
 
 
 class Transport:
@@ -86,6 +90,17 @@ class Transport:
         headers = {"Content-Type": "application/json"} if data is not None else {}
         with self._send(method, path, data, headers, query, repeatable) as response:
             return self._parsed(method, path, response)
+
+    def post(self, path: str, body: bytes) -> None:
+        """Send JSON that is made already; doing it twice is doing it once.
+
+        Raises
+        ------
+        StoreError
+            As `json` does.
+        """
+        with self._send("POST", path, body, {"Content-Type": "application/json"}, None, True) as response:
+            self._checked("POST", path, response)
 
     def upload(self, path: str, source: Path | bytes) -> None:
         """Send a file with ``PUT``, piece by piece.
@@ -277,16 +292,16 @@ class Transport:
             )
         try:
             data = json.loads(response.data)
-            code, message = str(data["error_code"]), str(data.get("message", ""))
-        except (ValueError, KeyError, TypeError, HTTPError):
-            code, message = "", ""
+            code, message, kind = str(data["error_code"]), str(data.get("message", "")), str(data.get("error", ""))
+        except (ValueError, KeyError, TypeError, AttributeError, HTTPError):
+            code, message, kind = "", "", ""
         if status in (401, 403):
             way = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
             said = "it wants to know who you are" if status == 401 else "you may not do this"
             raise Refused(f"{method} {place}: {said} ({status} {message or response.reason}); {way}", status, code)
         if not code:
             raise Refused(f"{method} {place}: answered {_shown(response)}; is that an MLflow tracking server?", status)
-        raise Refused(f"{method} {place}: {code}: {message[:1000]}", status, code)
+        raise Refused(f"{method} {place}: {code}: {message[:1000]}", status, code, kind, message)
 
     def _place(self, path: str) -> str:
         return self.address.url + path
