@@ -35,6 +35,12 @@ $(VENV)/.bench: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
 	@touch $@
 
+# A client of MLflow 2, which cannot stand beside the newest one.
+$(VENV)-mlflow2/.done:
+	$(PYTHON) -m venv $(VENV)-mlflow2
+	$(VENV)-mlflow2/bin/python -m pip install --quiet --disable-pip-version-check "mlflow-skinny<3" scikit-learn pandas matplotlib "setuptools<81"
+	@touch $@
+
 $(VENV)-oldest/.dev: pyproject.toml tests/oldest.txt
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test]" -c tests/oldest.txt
@@ -88,4 +94,4 @@ compare-mlflow: $(VENV)/.mlflow
 	$(BIN)/python -m benchmarks.side_by_side --write docs/compare-mlflow.md
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench-results.json bench-serving.json bench-server.json
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-mlflow2 .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench-results.json bench-serving.json bench-server.json
