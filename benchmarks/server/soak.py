@@ -207,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             time.sleep(min(left, options.minutes * 60 / 20))
             held.append(server.resident() or 0)
             print(
-                f"{len(tally.written):,} runs, {sum(tally.requests.values()):,} requests, {tally.events:,} live events, "
+                f"{len(tally.written):,} runs, {sum(tally.requests.values()):,} requests, {tally.events:,} live, "
                 f"{held[-1] / 1e6:,.0f} MB, {len(tally.errors)} errors",
                 file=sys.stderr,
                 flush=True,
@@ -226,7 +226,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for what, count in sorted(tally.requests.items()):
         print(f"{count:>9,}  {what}")
     print(
-        f"{len(tally.written):,} runs, memory {held[0] / 1e6:,.0f} to {held[-1] / 1e6:,.0f} MB, {tally.events:,} live events"
+        f"{len(tally.written):,} runs, {tally.events:,} live events, memory {held[0] / 1e6:,.0f} to "
+        f"{held[-1] / 1e6:,.0f} MB"
     )
     for error in tally.errors[:50]:
         print(f"ERROR {error}")
