@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 TESTS ?= tests
 
-.PHONY: help demo test test-oldest check format bench bench-serving compare-mlflow clean
+.PHONY: help demo test test-oldest check format bench bench-serving bench-server compare-mlflow clean
 
 help:
 	@echo "make demo            install into $(VENV), train on real data, show the recorded runs"
@@ -15,6 +15,7 @@ help:
 	@echo "make format          mend what can be mended of format and lint"
 	@echo "make bench           measure what autologging costs, beside MLflow's"
 	@echo "make bench-serving   a model behind a URL, beside MLflow's server, under the same load"
+	@echo "make bench-server    the tracking server beside MLflow's, over the same kind of database"
 	@echo "make compare-mlflow  what both record of the same scripts, into docs/compare-mlflow.md"
 
 $(VENV)/.base: pyproject.toml
@@ -32,6 +33,12 @@ $(VENV)/.mlflow: $(VENV)/.base
 
 $(VENV)/.bench: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
+	@touch $@
+
+# A client of MLflow 2, which cannot stand beside the newest one.
+$(VENV)-mlflow2/.done:
+	$(PYTHON) -m venv $(VENV)-mlflow2
+	$(VENV)-mlflow2/bin/python -m pip install --quiet --disable-pip-version-check "mlflow-skinny<3" scikit-learn pandas matplotlib "setuptools<81"
 	@touch $@
 
 $(VENV)-oldest/.dev: pyproject.toml tests/oldest.txt
@@ -77,6 +84,9 @@ format: $(VENV)/.dev
 bench: $(VENV)/.mlflow
 	$(BIN)/python -m benchmarks --out bench-results.json
 
+bench-server: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.server --out bench-server.json
+
 bench-serving: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.serving --out bench-serving.json
 
@@ -84,4 +94,4 @@ compare-mlflow: $(VENV)/.mlflow
 	$(BIN)/python -m benchmarks.side_by_side --write docs/compare-mlflow.md
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench-results.json bench-serving.json
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-mlflow2 .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis bench-results.json bench-serving.json bench-server.json

@@ -15,8 +15,10 @@ from typing import Any
 from benchmarks import report, stats
 from benchmarks.harness import Trouble
 from benchmarks.limits import MISSED
+from benchmarks.loads import Load
+from benchmarks.ratios import Limit
 from benchmarks.serving import cases, limits
-from benchmarks.serving.measuring import KINDS, LARGE, LARGE_ARROW, SINGLE, Load, Plan, Result, ceiling, measure
+from benchmarks.serving.measuring import KINDS, LARGE, LARGE_ARROW, SINGLE, Plan, Result, ceiling, measure
 from benchmarks.serving.servers import AUTOTRACK, MLFLOW
 from benchmarks.stats import Summary
 
@@ -77,7 +79,7 @@ def _table(
     about: dict[str, Any],
     reached: list[Load],
     results: list[Result],
-    verdicts: list[limits.Limit],
+    verdicts: list[Limit],
     remarks: list[str],
     connections: int,
 ) -> list[str]:

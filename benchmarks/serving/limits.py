@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from benchmarks import stats
-from benchmarks.limits import MISSED, OK, UNKNOWN
+from benchmarks.ratios import Limit
 from benchmarks.serving.measuring import LARGE, SINGLE, Result
 from benchmarks.serving.servers import AUTOTRACK, MLFLOW
 from benchmarks.stats import Summary
 
 JUDGED: Final = "linear"
 """The model whose prediction takes so little time that the server is what is measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """One limit on a ratio of ours to MLflow's, the median over rounds; ``None`` where it was not measured."""
-
-    measure: str
-    value: float | None
-    bound: float
-    at_least: bool
-
-    @property
-    def verdict(self) -> str:
-        if self.value is None:
-            return UNKNOWN
-        held = self.value >= self.bound if self.at_least else self.value <= self.bound
-        return OK if held else MISSED
-
-    def to_json(self) -> dict[str, Any]:
-        bound = {"at_least" if self.at_least else "at_most": self.bound}
-        return {"measure": self.measure, "value": self.value, **bound, "unit": "ratio", "verdict": self.verdict}
 
 
 def judge(results: list[Result]) -> list[Limit]:

@@ -65,15 +65,15 @@ def _place(store: str) -> Iterator[str]:
     if store == "sqlite":
         yield "sqlite:///runs.db"
     elif store == "postgresql":
-        with _postgres() as uri:
-            yield uri
+        with postgres_server() as server:
+            yield server.create("benchmark")
     else:
         yield store
 
 
 @contextmanager
-def _postgres() -> Iterator[str]:
-    """A PostgreSQL server of our own, as the tests have."""
+def postgres_server() -> Iterator[Any]:
+    """A PostgreSQL server of our own, as the tests have; ``create(name)`` makes a database and gives its URI."""
     sys.path.append(str(ROOT / "tests"))
     try:
         import pytest
@@ -87,7 +87,7 @@ def _postgres() -> Iterator[str]:
             server = stack.enter_context(services.postgres_server())
         except (pytest.skip.Exception, RuntimeError, OSError, subprocess.SubprocessError) as error:
             raise Trouble(str(error)) from error
-        yield server.create("benchmark")
+        yield server
 
 
 def _figures(label: str, n_runs: int, found: dict[str, Any]) -> Iterator[Figure]:

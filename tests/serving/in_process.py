@@ -12,7 +12,7 @@ from autotrack.serving.app import Application
 from autotrack.serving.counters import Board
 from autotrack.serving.options import ServingOptions
 from autotrack.serving.preparing import prepare
-from benchmarks.serving.servers import Reply
+from benchmarks.processes import Reply
 
 
 class InProcess:

@@ -17,7 +17,8 @@ from peer_models import Peer, dated_peer, frame_peer, tensor_peer
 from peer_outcomes import Outcome, markdown, predictions, problems
 from peer_payloads import DATED, FRAME, ROWS, TENSOR, as_body
 
-from benchmarks.serving.servers import AUTOTRACK, MLFLOW, ModelServer, Reply
+from benchmarks.processes import Reply
+from benchmarks.serving.servers import AUTOTRACK, MLFLOW, ModelServer
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from benchmarks.limits import MISSED, OK, UNKNOWN
+from benchmarks.loads import Load, percentile
 from benchmarks.serving.limits import judge
-from benchmarks.serving.measuring import LARGE, SINGLE, Load, Result, percentile
+from benchmarks.serving.measuring import LARGE, SINGLE, Result
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,8 +1,8 @@
-"""``python -m benchmarks.serving.load``: a load generator in a process of its own.
+"""``python -m benchmarks.load``: a load generator in a process of its own.
 
 It reads one job as JSON from its standard input and writes what it found as JSON. A connection sends its next request
 as soon as the answer to the last one is whole (a closed loop), and stays open throughout. Requests are sent as bytes
-made once; answers are parsed by httptools, so that the client costs a fraction of what any server does.
+made beforehand; answers are parsed by httptools, so that the client costs a fraction of what any server does.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import cycle, repeat
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
+
+PLACE: Final = "PLACE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class Job:
     body : path of a file with the body.
     content_type : of the body.
     accept : of the answer; empty for whatever comes.
+    path : that is asked for.
+    names : path of a file with texts of one length, a line each: a request has the next of them wherever ``PLACE``,
+        made as long, stands in the body. Empty for the same body each time.
     connections : so many at once.
     warm_up : seconds of load that do not count, before those that do.
     seconds : of load that counts.
@@ -40,12 +46,22 @@ class Job:
     warm_up: float
     seconds: float
     accept: str = ""
+    path: str = "/invocations"
+    names: str = ""
 
-    def request(self) -> bytes:
-        """The whole request as bytes."""
+    def requests(self) -> Iterator[bytes]:
+        """The requests as bytes, without end."""
+        whole = self._request()
+        if not self.names:
+            return repeat(whole)
+        names = [line.encode() for line in Path(self.names).read_text(encoding="utf-8").splitlines()]
+        parts = whole.split(PLACE.ljust(len(names[0]), "_").encode())
+        return (name.join(parts) for name in cycle(names))
+
+    def _request(self) -> bytes:
         body = Path(self.body).read_bytes()
         lines = [
-            "POST /invocations HTTP/1.1",
+            f"POST {self.path} HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
             f"Content-Type: {self.content_type}",
             f"Content-Length: {len(body)}",
@@ -73,10 +89,12 @@ class Found:
 class _Connection(asyncio.Protocol):
     """Sends the request again and again; answers are told to ``done``."""
 
-    def __init__(self, request: bytes, done: Callable[[float, int, bytes], bool], lost: Callable[[], None]) -> None:
+    def __init__(
+        self, requests: Iterator[bytes], done: Callable[[float, int, bytes], bool], lost: Callable[[], None]
+    ) -> None:
         from httptools import HttpResponseParser
 
-        self._request = request
+        self._requests = requests
         self._done = done
         self._lost = lost
         self._new_parser = lambda: HttpResponseParser(self)
@@ -111,8 +129,9 @@ class _Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         assert self._transport is not None
+        request = next(self._requests)
         self._sent = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(request)
 
 
 async def run(job: Job) -> Found:
@@ -150,9 +169,9 @@ async def run(job: Job) -> Found:
         if left == 0 and not over.done():
             over.set_result(None)
 
-    request = job.request()
+    requests = job.requests()
     for _ in range(job.connections):
-        await loop.create_connection(lambda: _Connection(request, done, lost), "127.0.0.1", job.port)
+        await loop.create_connection(lambda: _Connection(requests, done, lost), "127.0.0.1", job.port)
     await over
     found.seconds = last - begin
     found.client_seconds = time.process_time() - busy

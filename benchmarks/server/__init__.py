@@ -1,0 +1,1 @@
+"""The tracking server beside ``mlflow server``: ``python -m benchmarks.server``."""
