@@ -51,15 +51,15 @@ class Client:
         """A POST of any bytes."""
         return self.ask("POST", API + path, content=body, headers=dict(headers or {}))
 
-    def post(self, path: str, **data: Any) -> Any:
+    def post(self, path: str, /, **data: Any) -> Any:
         """A POST that goes well."""
-        return _good(self.ask("POST", API + path, json=data))
+        return _good(self.raw(path, json.dumps(data).encode()))
 
-    def get(self, path: str, **params: Any) -> Any:
+    def get(self, path: str, /, **params: Any) -> Any:
         """A GET that goes well."""
         return _good(self.ask("GET", API + path, params=params))
 
-    def refused(self, method: str, path: str, status: int = 400, **data: Any) -> tuple[str, str]:
+    def refused(self, method: str, path: str, status: int = 400, /, **data: Any) -> tuple[str, str]:
         """The ``error_code`` and message of a request that does not go well."""
         arguments: dict[str, Any] = {"params": data} if method == "GET" else {"json": data}
         answer = self.ask(method, API + path, **arguments)
