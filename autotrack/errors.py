@@ -15,6 +15,10 @@ class StoreError(AutotrackError):
     """A store that cannot be opened, read or written."""
 
 
+class PathRefused(StoreError):
+    """A path to write to that is none inside a run's artifacts."""
+
+
 class RunNotFound(AutotrackError, LookupError):
     """No run matches what was asked for."""
 

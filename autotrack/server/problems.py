@@ -11,6 +11,7 @@ from autotrack.errors import (
     FilterError,
     ModelError,
     ModelNotFound,
+    PathRefused,
     PlotError,
     RunNotFound,
     SettingsError,
@@ -77,6 +78,7 @@ _CODES: Final[tuple[tuple[type[AutotrackError], str], ...]] = (
     (FilterError, INVALID),
     (ModelError, INVALID),
     (SettingsError, INVALID),
+    (PathRefused, INVALID),
     (StoreError, UNAVAILABLE),
 )
 

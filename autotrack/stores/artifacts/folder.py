@@ -13,7 +13,7 @@ from typing import Final
 
 from autotrack import digests
 from autotrack.entities import Artifact, LoggedModel
-from autotrack.errors import ArtifactNotFound, StoreError
+from autotrack.errors import ArtifactNotFound, PathRefused, StoreError
 from autotrack.exchanging import exchange
 from autotrack.stores.base import Garbage
 
@@ -219,19 +219,19 @@ def put(root: Path, run_id: str, path: str, source: Path, *, known_as: str | Non
     Raises
     ------
     StoreError
-        When it cannot be copied, or the path leaves the run's folder.
+        When it cannot be copied; a `PathRefused` where the path leaves the run's folder.
     """
     parts = parts_of(path)
     name = run_id if known_as is None else known_as
     if not parts or not folder_name_is_safe(run_id):
-        raise StoreError(f"{path!r} is not a path inside the artifacts of run {name!r}")
+        raise PathRefused(f"{path!r} is not a path inside the artifacts of run {name!r}")
     target = root.joinpath(run_id, *parts)
     partial = target.with_name(f"{target.name}.tmp-{os.urandom(4).hex()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         base = _base(root / run_id)
         if not (os.path.realpath(target.parent) + os.sep).startswith(base + os.sep):
-            raise StoreError(f"{path!r} is a link that leads out of the artifacts of run {name!r}")
+            raise PathRefused(f"{path!r} is a link that leads out of the artifacts of run {name!r}")
         if target.exists() and os.path.samefile(source, target):
             return
         try:

@@ -13,7 +13,7 @@ from typing import Final
 
 from autotrack import digests
 from autotrack.entities import Artifact, LoggedModel
-from autotrack.errors import ArtifactNotFound, StoreError
+from autotrack.errors import ArtifactNotFound, PathRefused, StoreError
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.artifacts.cache import ArtifactCache
 from autotrack.stores.artifacts.object_client import Bucket, Changed, Found, Missing
@@ -298,7 +298,7 @@ def _run_is_safe(run_id: str) -> bool:
 def _checked(run_id: str, path: str) -> str:
     parts = artifact_files.parts_of(path)
     if not parts or not _run_is_safe(run_id) or parts[0] == HIDDEN:
-        raise StoreError(f"{path!r} is not a path inside the artifacts of run {run_id!r}")
+        raise PathRefused(f"{path!r} is not a path inside the artifacts of run {run_id!r}")
     return "/".join(parts)
 
 

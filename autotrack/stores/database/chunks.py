@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 
 from autotrack import digests
 from autotrack.entities import Artifact, LoggedModel
-from autotrack.errors import ArtifactNotFound, StoreError
+from autotrack.errors import ArtifactNotFound, PathRefused, StoreError
 from autotrack.stores.artifacts.cache import ArtifactCache
 from autotrack.stores.artifacts.folder import joined, logged_digest, missing, parts_of
 from autotrack.stores.database import tables
@@ -72,7 +72,7 @@ class DatabaseArtifacts:
         """See `ArtifactStorage.put`. Files that are there already, with the same content, are not sent again."""
         parts = parts_of(path)
         if not parts:
-            raise StoreError(f"{path!r} is not a path inside the artifacts of run {run_id!r}")
+            raise PathRefused(f"{path!r} is not a path inside the artifacts of run {run_id!r}")
         base = "/".join(parts)
         local = _local_files(source, base)
         self._database.write(_forget_the_dead)
