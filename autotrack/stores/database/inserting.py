@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -37,6 +38,18 @@ def insert_new(connection: Connection, table: sa.Table, names: Sequence[str], ro
     else:
         ending = " ON CONFLICT DO NOTHING"
     connection.exec_driver_sql(_insert(dialect, table, tuple(names)) + ending, list(rows))
+
+
+def gives_ids(dialect: str) -> bool:
+    """Whether a database of this kind tells the id of the row that it inserts: MySQL does not, nor old SQLite."""
+    return dialect == "postgresql" or (dialect == "sqlite" and sqlite3.sqlite_version_info >= (3, 35))
+
+
+def insert_one(connection: Connection, table: sa.Table, names: Sequence[str], row: Row) -> int | None:
+    """Insert a row that is not there yet; its id, which the database gives, or ``None`` (see `gives_ids`)."""
+    statement = _insert(connection.dialect, table, tuple(names)) + " ON CONFLICT DO NOTHING RETURNING id"
+    number = connection.exec_driver_sql(statement, row).scalar()
+    return None if number is None else int(number)
 
 
 def delete(connection: Connection, table: sa.Table, keys: Sequence[Row]) -> None:

@@ -21,9 +21,9 @@ from sqlalchemy.engine import Connection
 from autotrack.entities import experiment_id
 from autotrack.events import Entry
 from autotrack.stores.database import merging, tables
-from autotrack.stores.database.codes import digests, escape
+from autotrack.stores.database.codes import digest, digests, escape
 from autotrack.stores.database.engine import Again, Database
-from autotrack.stores.database.inserting import Row, delete, escaped, insert, insert_new
+from autotrack.stores.database.inserting import Row, delete, escaped, gives_ids, insert, insert_new, insert_one
 from autotrack.stores.database.names import CHUNK, Names, chunked
 from autotrack.stores.database.registry_rows import register_logged
 from autotrack.stores.state import Place, RunState, State, clamp
@@ -64,6 +64,8 @@ class Writer:
         by_journal: dict[str, list[Entry]] = {}
         for entry in entries:
             by_journal.setdefault(entry.journal_id, []).append(entry)
+        if self._apply_fresh(by_journal):
+            return
         for attempt in range(_ATTEMPTS):
             batch = self._prepare(by_journal)
             if not batch.last:
@@ -75,6 +77,37 @@ class Writer:
                 if attempt + 1 == _ATTEMPTS:
                     raise self._database.error(RuntimeError("too many others write the same"), "written to") from None
                 time.sleep(random.SystemRandom().random() * 0.01 * min(attempt, 20))
+
+    # All in one transaction: a whole journal that nobody else knows, about runs that are there
+
+    def _apply_fresh(self, by_journal: dict[str, list[Entry]]) -> bool:
+        """Apply what needs no numbers but the journal's own, as a server does with each request; false for others."""
+        if len(by_journal) != 1 or not gives_ids(self._database.dialect):
+            return False
+        [entries] = by_journal.values()
+        if entries[0].number != 1:
+            return False
+        batch = _fold(by_journal, {})
+        if not batch.last or any(run.started is not None for run in batch.state.runs.values()):
+            return False
+        try:
+            return self._database.write(partial(self._write_fresh, batch=batch))
+        except Again:
+            return False
+
+    def _write_fresh(self, connection: Connection, batch: _Batch) -> bool:
+        [(name, (_, last))] = batch.last.items()
+        batch.names, batch.experiments, missing = self._numbered(connection, batch.state)
+        if any(missing.values()):
+            return False
+        number = insert_one(
+            connection, tables.journals, ("hash", "journal_id", "last_number"), (digest(name), escape(name), last)
+        )
+        if number is None:
+            return False
+        batch.journals = {name: number}
+        self._write_contents(connection, batch)
+        return True
 
     # Before the transaction: what shall be written, and numbers for it
 
@@ -97,7 +130,15 @@ class Writer:
         else:
             batch = _fold(by_journal, {name: last for name, (_, last) in rows.items()})
         batch.journals = {name: number for name, (number, _) in rows.items()}
-        state = batch.state
+        batch.names, batch.experiments, missing = self._numbered(connection, batch.state)
+        missing["journals"] = [name for name in batch.last if name not in batch.journals]
+        missing["runs"] = [] if batch.ids else _missing_runs(connection, batch.state.runs)
+        return batch, missing
+
+    def _numbered(
+        self, connection: Connection, state: State
+    ) -> tuple[dict[str, int], dict[str, int], dict[str, list[str]]]:
+        """The numbers of names and of experiments, and those that have none."""
         names = set(state.facts)
         for facts in state.facts.values():
             names.update(facts)
@@ -107,15 +148,12 @@ class Writer:
         for run in state.runs.values():
             names.update(run.params, run.tags, run.points, (run.process_id,))
             experiments.add(merging.experiment(run))
-        batch.names = self._names.ids(connection, names)
-        batch.experiments = self._experiments.ids(connection, experiments)
+        known, known_experiments = self._names.ids(connection, names), self._experiments.ids(connection, experiments)
         missing = {
-            "journals": [name for name in batch.last if name not in batch.journals],
-            "names": [name for name in names if name not in batch.names],
-            "experiments": [name for name in experiments if name not in batch.experiments],
-            "runs": [] if batch.ids else _missing_runs(connection, state.runs),
+            "names": [name for name in names if name not in known],
+            "experiments": [name for name in experiments if name not in known_experiments],
         }
-        return batch, missing
+        return known, known_experiments, missing
 
     def _number(self, connection: Connection, batch: _Batch, missing: dict[str, list[str]]) -> None:
         """Give numbers to what has none: committed before it is used, and of no meaning until then."""
@@ -140,14 +178,17 @@ class Writer:
             locked |= {int(number): int(last) for number, last in connection.execute(query.with_for_update())}
         if any(locked.get(batch.journals[name]) != last for name, (last, _) in batch.last.items()):
             raise Again
-        self._write_facts(connection, batch)
-        self._write_experiment_facts(connection, batch)
-        self._write_runs(connection, batch)
+        self._write_contents(connection, batch)
         change = sa.update(tables.journals).where(journals.id == sa.bindparam("this"))
         connection.execute(
             change.values(last_number=sa.bindparam("last")),
             [{"this": batch.journals[name], "last": last} for name, (_, last) in batch.last.items()],
         )
+
+    def _write_contents(self, connection: Connection, batch: _Batch) -> None:
+        self._write_facts(connection, batch)
+        self._write_experiment_facts(connection, batch)
+        self._write_runs(connection, batch)
 
     def _write_facts(self, connection: Connection, batch: _Batch) -> None:
         if not batch.state.facts:
