@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Dialect
 from autotrack.stores.database.codes import escape
 from autotrack.stores.database.tables import Text
 
-_ENOUGH_FOR_COPY: Final = 30
+_ENOUGH_FOR_COPY: Final = 8
 
 Row = tuple[Any, ...]
 
