@@ -27,7 +27,7 @@ def _effort(few: int) -> Iterator[None]:
         yield
 
 
-_SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _memory() -> MemoryStore:
