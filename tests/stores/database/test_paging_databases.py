@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from databases import emptied
+from databases import emptied, shared_mariadb_uri, shared_postgres_uri
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from paged import SEARCHES, Search, changes, many_runs, pages_are_the_search, pages_survive
@@ -15,6 +15,8 @@ from autotrack.events import Event
 from autotrack.stores.database import searching
 from autotrack.stores.memory import MemoryStore
 from autotrack.testing.samples import Journal
+
+__all__ = ["shared_mariadb_uri", "shared_postgres_uri"]
 
 SOME_SEARCHES = st.lists(SEARCHES, min_size=1, max_size=3)
 
@@ -64,11 +66,11 @@ class DatabasePages:
 
         check()
 
-    settings = few(8)
+    settings = few(5)
 
 
 class TestSQLite(DatabasePages):
-    settings = few(25)
+    settings = few(15)
 
     @pytest.fixture
     def uri(self, tmp_path: Path) -> str:
