@@ -19,7 +19,7 @@ from autotrack.stores.local import rows
 from autotrack.stores.local.planning import Effort, Planner, search
 from autotrack.stores.local.sql import VIEWS, Sql, decode, encode, joined, sort_values
 from autotrack.stores.local.walks import NEWEST, Behind, Where, where_of
-from autotrack.stores.paging import Names, Page
+from autotrack.stores.paging import Names, Page, by_fields
 from autotrack.stores.tokens import Place, Plain
 
 KIND: Final = "folder"
@@ -59,8 +59,7 @@ def page(
     if limit <= 0:
         return Page([])
     planner = Planner(connection, EFFORT)
-    # Sorted by a field once, runs are equal in it.
-    distinct = list({order.field: order for order in reversed(orders)}.values())[::-1]
+    distinct = by_fields(orders)
     limit = min(limit, 2**63 - 2)
     if place is None:
         keys = planner.first(where, distinct, limit + 1)
