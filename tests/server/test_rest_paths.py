@@ -115,9 +115,9 @@ class Server:
         messages = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Any:
-            if messages:
-                return messages.pop(0)
-            await asyncio.sleep(3600)
+            if not messages:
+                await asyncio.sleep(3600)
+            return messages.pop(0)
 
         async def send(message: Any) -> None:
             sent.append(message)
@@ -217,7 +217,8 @@ def test_what_the_run_has_is_found_by_the_same_addresses(server: Server) -> None
     assert server.ask("GET", f"{proxy}/0/{RUN}/artifacts/files/note.txt") == (200, b"a note")
     assert server.ask("GET", f"{proxy}/0/models/{server.model_id}/artifacts/note.txt") == (200, b"a note")
     status, listed = server.ask("GET", proxy, {"path": f"0/{RUN}/artifacts/files"})
-    assert status == 200 and b'"note.txt"' in listed
+    assert status == 200
+    assert b'"note.txt"' in listed
 
 
 @pytest.mark.parametrize(
@@ -229,4 +230,5 @@ def test_names_that_only_look_odd_are_taken(path: str) -> None:
 
 def test_the_whole_of_another_run_is_not_reached_through_an_experiment_that_it_is_not_in(server: Server) -> None:
     status, answer = server.ask("GET", f"/api/2.0/mlflow-artifacts/artifacts/1/{RUN}/artifacts/files/note.txt")
-    assert status == 404 and b"experiment" in answer
+    assert status == 404
+    assert b"experiment" in answer
