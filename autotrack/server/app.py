@@ -21,7 +21,12 @@ ASGIScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-ROOMS: Final[tuple[str, ...]] = ("autotrack.server.status", "autotrack.server.pages")
+ROOMS: Final[tuple[str, ...]] = (
+    "autotrack.server.status",
+    "autotrack.server.rest",
+    "autotrack.server.native",
+    "autotrack.server.pages",
+)
 """Modules with ``endpoints() -> list[Endpoint]``."""
 ENDPOINT: Final = "autotrack.endpoint"
 """Key of the ASGI scope: what answers a request, for those who count and log."""
