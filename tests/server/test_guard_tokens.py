@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from asking import LOCAL, Asked, reached
+from exchanges import LOCAL, Asked, reached
 
 from autotrack.errors import SettingsError
 from autotrack.server.guard import slowing, tokens

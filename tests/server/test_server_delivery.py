@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from asking import LOCAL, Asked, reached
+from exchanges import LOCAL, Asked, reached
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 

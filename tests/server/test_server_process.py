@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from running import Running, running, until
+from server_processes import Running, running, until
 from services import free_port
 
 from autotrack.errors import ServingError, SettingsError
