@@ -22,23 +22,23 @@ def ui(port: int, no_open: bool, store: str | None) -> None:
       autotrack ui
       autotrack ui --store postgresql://… -p 8080
     """
-    from autotrack.cli.server import opener
     from autotrack.query.text import plain
     from autotrack.server.logs import log_to_stderr
+    from autotrack.server.opening import Opener
     from autotrack.server.options import ServerOptions
     from autotrack.server.running import serve
 
     log_to_stderr()
-    shown, open_store = opener(store)
+    opener = Opener(store)
 
     def ready(url: str) -> None:
-        click.echo(plain(f"{shown} at {url} (Ctrl-C ends it)"))
+        click.echo(plain(f"{opener.shown} at {url} (Ctrl-C ends it)"))
         if not no_open and _has_browser():
             import webbrowser
 
             webbrowser.open(url)
 
-    sys.exit(serve(open_store, ServerOptions(port=port), ready=ready))
+    sys.exit(serve(opener, ServerOptions(port=port), ready=ready))
 
 
 def _has_browser() -> bool:

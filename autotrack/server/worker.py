@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from autotrack.server import app
@@ -14,9 +15,17 @@ from autotrack.server.counters import Board
 from autotrack.server.delivery import Delivery
 from autotrack.server.guard.admission import RequestGuard
 from autotrack.server.options import ServerOptions
-from autotrack.server.pages.views import error_page
+from autotrack.server.pages.views import environment, error_page
 from autotrack.server.site import Site
 from autotrack.stores.base import Store
+
+
+def load() -> None:
+    """Import what answers requests."""
+    for room in app.ROOMS:
+        import_module(room).endpoints()
+    environment()
+    _loop_factory()
 
 
 def run_worker(

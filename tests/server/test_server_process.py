@@ -17,10 +17,12 @@ from typing import Any
 
 import httpx
 import pytest
-from running import Running, running, until
+from server_processes import Running, running, until
+from services import free_port
 
-from autotrack.errors import ServingError, StoreError
+from autotrack.errors import ServingError, SettingsError
 from autotrack.server.guard import tokens
+from autotrack.server.opening import Opener
 from autotrack.server.options import ServerOptions
 from autotrack.server.running import serve
 from autotrack.stores import open_store
@@ -137,7 +139,7 @@ def test_no_secret_stands_in_the_log_or_in_the_list_of_processes(guarded: Guarde
 
 def test_the_end_waits_for_requests_and_writes_but_not_for_streams_of_events(tmp_path: Path):
     store = f"sqlite:///{tmp_path / 'runs.db'}"
-    with running("--store", store, "--workers", "2") as server:
+    with running("--store", store, "--workers", "3") as server:
         answers: dict[str, Any] = {}
 
         def ask(name: str, method: str, path: str, **options: Any) -> None:
@@ -221,21 +223,47 @@ def test_a_port_that_is_taken_is_said_before_the_store_is_opened(tmp_path: Path)
         port = taken.getsockname()[1]
         options = ServerOptions(port=port)
         with pytest.raises(ServingError, match=f"port {port} of 127.0.0.1 is in use by another program"):
-            serve(lambda: pytest.fail("it was opened"), options, ready=print)
+            serve(Opener("memory:"), options, ready=print)
 
 
 def test_a_missing_library_is_named_with_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ServingError, match=r"uvicorn: pip install 'autotrack\[server\]'"):
-        serve(lambda: pytest.fail("it was opened"), ServerOptions(port=0), ready=print)
+        serve(Opener("memory:"), ServerOptions(port=0), ready=print)
 
 
-def test_a_store_that_cannot_be_opened_ends_it_with_a_sentence():
-    def broken() -> Any:
-        raise StoreError("the database is not there")
+def test_a_store_that_cannot_be_opened_ends_it_with_a_sentence_and_no_password():
+    uri = f"postgresql://user:geheim@127.0.0.1:{free_port()}/none"
+    with pytest.raises(ServingError, match="check that a server runs at") as error:
+        serve(Opener(uri), ServerOptions(port=0), ready=print)
+    assert "geheim" not in str(error.value)
 
-    with pytest.raises(ServingError, match="^the database is not there$"):
-        serve(broken, ServerOptions(port=0), ready=print)
+
+@pytest.mark.parametrize(
+    ("store", "artifacts", "why"),
+    [
+        ("runs", "s3://bucket", "only a database keeps its artifacts elsewhere"),
+        ("memory:", "files", "only a database"),
+        ("http://127.0.0.1:1", "files", "only a database"),
+        ("sqlite:///a.db?artifacts=there", "here", "says already where they are"),
+    ],
+)
+def test_artifacts_are_named_where_that_makes_sense(store: str, artifacts: str, why: str):
+    with pytest.raises(SettingsError, match=why):
+        Opener(store, artifacts)
+
+
+def test_artifacts_of_a_database_are_kept_where_it_is_said(tmp_path: Path):
+    opened = Opener(f"sqlite:///{tmp_path / 'a.db'}", "files").open()
+    try:
+        assert opened.uri.endswith(f"?artifacts={tmp_path / 'files'}")
+    finally:
+        opened.close()
+
+
+def test_workers_do_not_each_have_a_store_in_memory():
+    with pytest.raises(SettingsError, match="--workers 2: each would have a store memory: of its own"):
+        serve(Opener("memory:"), ServerOptions(port=0, workers=2), ready=print)
 
 
 def test_a_token_file_that_is_no_good_ends_it_with_a_sentence(tmp_path: Path):
@@ -244,7 +272,7 @@ def test_a_token_file_that_is_no_good_ends_it_with_a_sentence(tmp_path: Path):
     assert "cannot be read: No such file" in missing.stderr
     (tmp_path / "empty").touch(0o600)
     with pytest.raises(Exception, match="no token in it"):
-        serve(lambda: None, ServerOptions(port=0, token_file=str(tmp_path / "empty")), ready=print)
+        serve(Opener("memory:"), ServerOptions(port=0, token_file=str(tmp_path / "empty")), ready=print)
 
 
 def test_another_host_without_tokens_is_refused_with_the_way_out():
