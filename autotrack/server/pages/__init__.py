@@ -13,6 +13,7 @@ MODULES: Final[tuple[str, ...]] = (
     "run_plots",
     "comparing",
     "searching",
+    "about",
 )
 """The modules here that have ``ENDPOINTS``."""
 
