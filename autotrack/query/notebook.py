@@ -99,12 +99,12 @@ def compact(frame: Any) -> Any:
     given = [str(column) for column in frame.columns]
     metrics = [name.removeprefix("metrics.") for name in given if name.startswith("metrics.")]
     ranked = [f"metrics.{key}" for key in by_interest(metrics)]
-    good = [name for name in ranked if not is_about_the_fit(name.removeprefix("metrics."))]
+    good = [name for name in ranked if not is_about_the_fit(name.removeprefix("metrics.")) and ".std_" not in name]
     held_out = [name for name in good if not name.startswith("metrics.training_")]
     order = sorted(held_out or good, key=lambda name: int(frame[name].isna().sum()))
-    params = [name for name in given if name.startswith("params.") and frame[name].nunique(dropna=False) > 1]
+    params = [name for name in given if name.startswith("params.") and frame[name].nunique() > 1]
     params = [name for name in params if frame[name].dropna().map(len).max() <= 24]
-    params.sort(key=lambda name: int(frame[name].isna().sum()))
+    params.sort(key=lambda name: (not _are_numbers(frame[name].dropna()), int(frame[name].isna().sum())))
     from autotrack.query.table import COLUMNS, KINDS
 
     own = [name for name in given if name not in COLUMNS and name.partition(".")[0] not in KINDS]
@@ -134,12 +134,20 @@ def frame_html(frame: Any) -> str | None:
         chosen["duration"] = [text.seconds(value) for value in chosen["duration"]]
         for name in chosen.columns:
             if chosen[name].dtype == object:
-                chosen[name] = [text.plain(value) if isinstance(value, str) else value for value in chosen[name]]
+                values = [text.plain(value) if isinstance(value, str) else value for value in chosen[name]]
+                chosen[name] = ["" if value is None or value != value else value for value in values]
         told = chosen._repr_html_()
         left_out = f"{len(chosen.columns)} of {len(frame.columns)} columns; all of them: .columns, or .T"
         return None if told is None else f"{told}<small>{left_out}</small>"
     except (KeyError, TypeError, ValueError, AttributeError):  # the user has changed what it was
         return whole(frame)
+
+
+def _are_numbers(values: Any) -> bool:
+    try:
+        return bool(len(values.astype(float)))
+    except ValueError:
+        return False
 
 
 def _link(view: RunView | None) -> str:
@@ -161,7 +169,8 @@ def _plot(view: RunView | None) -> str:
 
     try:
         plots = read(view).plots
-        return next((drawn for name, plot in plots.items() if (drawn := sketch(plot, name))), "")
+        order = sorted(plots, key=lambda name: (name.startswith("training_"), plots[name].get("kind") != "roc_curve"))
+        return next((drawn for name in order if (drawn := sketch(plots[name], name))), "")
     except (AutotrackError, OSError, ValueError, TypeError, KeyError, AttributeError):  # whoever wrote it
         return ""
 

@@ -61,8 +61,8 @@ def sketch(plot: Mapping[str, Any], name: str) -> str:
     title = escape(text.shortened(text.plain(name), 80))
     return (
         f'<figure style="margin:0"><svg width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'role="img" aria-label="{title}" font-family="sans-serif" font-size="10" fill="currentColor">{"".join(drawn)}</svg>'
-        f"<figcaption><small>{title}</small></figcaption></figure>"
+        f'role="img" aria-label="{title}" font-family="sans-serif" font-size="10" fill="currentColor">'
+        f"{''.join(drawn)}</svg><figcaption><small>{title}</small></figcaption></figure>"
     )
 
 
