@@ -7,7 +7,14 @@ from typing import Final
 
 from autotrack.server.routing import Endpoint
 
-MODULES: Final[tuple[str, ...]] = ("static_files", "run_page", "run_plots", "files_page", "models_page", "model_actions")
+MODULES: Final[tuple[str, ...]] = (
+    "static_files",
+    "run_page",
+    "run_plots",
+    "files_page",
+    "models_page",
+    "model_actions",
+)
 """The modules here that have ``ENDPOINTS``."""
 
 
