@@ -147,7 +147,8 @@ SPELLINGS = [
     "/etc/passwd", "//etc/passwd", "%2fetc%2fpasswd", "///etc/passwd", "C:\\Windows\\win.ini", "C:/Windows/win.ini",
     "file:///etc/passwd", "http://127.0.0.1/", "s3://bucket/key", "../../outside.txt", "....//....//outside.txt",
     "..;/r2/secret.txt", "folder/inner/deep.txt/../../../../r2/secret.txt", "%c0%ae%c0%ae/r2/secret.txt",
-    "..%00/r2/secret.txt", "table.csv%00.png", "~root/.bashrc", "$HOME", ".", "..", "./../r2", "\ufeff../r2/secret.txt", "folder", "",
+    "..%00/r2/secret.txt",
+    "table.csv%00.png", "~root/.bashrc", "$HOME", ".", "..", "./../r2", "\ufeff../r2/secret.txt", "folder", "",
 ]  # fmt: skip
 
 

@@ -230,7 +230,8 @@ def test_every_kind_of_plot_has_a_still_picture(empty, tmp_path):
     page = empty.page("/runs/r1/plots")
     for kind in PLOTS:
         figure = re.search(rf'data-plot="{kind}".*?</figure>', page, re.DOTALL)
-        assert figure and "<svg" in figure[0], kind
+        assert figure is not None, kind
+        assert "<svg" in figure[0], kind
         assert "nan" not in figure[0].replace("nan (", ""), kind
 
 
