@@ -25,12 +25,15 @@ class Site:
     ----------
     store : open; the site does not close it.
     options : as the server was told.
+
+    ``closing`` is set when the worker is about to end: answers that have no end of their own, end then.
     """
 
     def __init__(self, store: Store, options: ServerOptions | None = None) -> None:
         self.store = store
         self.options = options if options is not None else ServerOptions()
         self.writer = Writer(store)
+        self.closing = asyncio.Event()
         self._threads = ThreadPoolExecutor(self.options.read_threads, thread_name_prefix="read")
 
     @property

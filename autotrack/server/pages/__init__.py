@@ -7,7 +7,7 @@ from typing import Final
 
 from autotrack.server.routing import Endpoint
 
-MODULES: Final[tuple[str, ...]] = ("static_files",)
+MODULES: Final[tuple[str, ...]] = ("static_files", "live", "actions", "runs")
 """The modules here that have ``ENDPOINTS``."""
 
 
