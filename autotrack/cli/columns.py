@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import click
 
-from autotrack.cli.direction import direction
 from autotrack.entities import Run
 from autotrack.events import number_to_json
 from autotrack.query import table, text
+from autotrack.query.direction import direction
 from autotrack.query.view import is_about_the_fit, summary
 
 SHORT_ID: Final = 8

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from autotrack.cli.direction import direction
+from autotrack.query.direction import direction
 
 
 @pytest.fixture

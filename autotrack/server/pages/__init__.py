@@ -7,7 +7,17 @@ from typing import Final
 
 from autotrack.server.routing import Endpoint
 
-MODULES: Final[tuple[str, ...]] = ("static_files", "live", "actions", "runs")
+MODULES: Final[tuple[str, ...]] = (
+    "static_files",
+    "live",
+    "actions",
+    "runs",
+    "run_page",
+    "run_plots",
+    "comparing",
+    "searching",
+    "about",
+)
 """The modules here that have ``ENDPOINTS``."""
 
 

@@ -55,14 +55,21 @@ def html(site: Site, request: Request, template: str, data: Mapping[str, Any], s
         .get_template(template)
         .render(**data, request_path=path, request_query=request.url.query, twin_url=twin)
     )
-    return HTMLResponse(text, status)
+    # Whatever was recorded may stand in it, lone surrogates too, which have no place in UTF-8.
+    return HTMLResponse(text.encode("utf-8", "replace"), status)
 
 
 def json(data: Any, status: int = 200) -> Response:
     """JSON, in which NaN and the infinities have to be texts already (`autotrack.events.number_to_json`)."""
     import orjson
 
-    return Response(orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS), status, media_type="application/json")
+    try:
+        content = orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # lone surrogates in what was recorded
+        import json as plain_json
+
+        content = plain_json.dumps(data, allow_nan=False).encode("ascii")
+    return Response(content, status, media_type="application/json")
 
 
 async def error_page(site: Site, request: Request, problem: Problem) -> Response:
@@ -76,6 +83,8 @@ def environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from autotrack.server.pages import formatting
+    from autotrack.server.pages.columns import fixed, spoken
+    from autotrack.server.pages.stills import still
 
     made = Environment(
         loader=PackageLoader("autotrack.server.pages"),
@@ -86,4 +95,5 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.filters.update(formatting.FILTERS)
+    made.filters |= {"still": still, "fixed": fixed, "spoken": spoken}
     return made

@@ -1,0 +1,25 @@
+"""Numbers that stand below one another, and names of metrics as people say them."""
+
+from __future__ import annotations
+
+import math
+
+from autotrack.server.pages.formatting import number
+
+
+def fixed(value: float | str | None, decimals: int = 4) -> str:
+    """A number of a column, with as many decimals as the others; very small and large ones as `number` has them."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return number(value)
+    if value == int(value) and abs(value) >= 2:
+        return number(value)
+    if value and not 10.0**-decimals <= abs(value) < 1000:
+        return number(value)
+    return f"{value:.{decimals}f}".replace("-", "−")
+
+
+def spoken(name: str) -> str:
+    """The name of a metric in words."""
+    words = name.replace("_", " ")
+    head, _, last = words.rpartition(" ")
+    return f"{head} ({last})" if head and last in ("binary", "macro", "micro", "samples") else words
