@@ -31,6 +31,10 @@ class FilterError(AutotrackError, ValueError):
     """A filter or ``order_by`` that cannot be understood; the message points at the place."""
 
 
+class PageTokenError(AutotrackError, ValueError):
+    """A page token that is not one of the search it is given to."""
+
+
 class ModelError(AutotrackError):
     """A model that cannot be written, found or loaded."""
 

@@ -27,6 +27,9 @@ COMMANDS: Final = {
     "import": "autotrack.cli.moving:import_",
     "export": "autotrack.cli.moving:export",
     "models": "autotrack.cli.models:models",
+    "ui": "autotrack.cli.ui:ui",
+    "server": "autotrack.cli.server:server",
+    "token": "autotrack.cli.token:token",
 }
 """Name → ``module:command``, in the order in which ``--help`` lists them."""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from autotrack.cli import output
 from autotrack.cli.output import format_option, store_option
-from autotrack.query.direction import direction
+from autotrack.query.comparing import Row, rows_of, values_of
 
 if TYPE_CHECKING:
     from autotrack.query.view import RunView
@@ -18,16 +17,6 @@ if TYPE_CHECKING:
 _VALUE_WIDTH: Final = 40
 _KEY_WIDTH: Final = 44
 _GAP: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One param, metric, tag or fact: a value per run (``None`` where it has none), and which are the best."""
-
-    kind: str
-    key: str
-    values: tuple[Any, ...]
-    best: frozenset[int] = frozenset()
 
 
 @click.command(short_help="Compare runs side by side.")
@@ -63,66 +52,6 @@ def compare(runs: tuple[str, ...], everything: bool, format_: str, store: str | 
             output.print_csv(header, [[row.kind, row.key, *values_of(row)] for row in rows])
         case _:
             _print(views, rows, everything)
-
-
-def rows_of(views: Sequence[RunView], everything: bool, *, facts: bool = True) -> list[Row]:
-    """The params and metrics that runs differ in; ``everything`` for those that are equal, and tags, too.
-
-    Parameters
-    ----------
-    facts : with everything, also the environment.
-    """
-    from autotrack.query.view import by_interest
-
-    rows = [Row("params", key, _values(views, "params", key)) for key in _keys(views, "params")]
-    for key in by_interest(_keys(views, "metrics")):
-        values = _values(views, "metrics", key)
-        rows.append(Row("metrics", key, values, _best(key, values)))
-    if everything:
-        rows += [Row("tags", key, _values(views, "tags", key)) for key in sorted(_keys(views, "tags"))]
-        told = [_flat(view.environment) for view in views] if facts else []
-        for key in dict.fromkeys(key for mapping in told for key in mapping):
-            rows.append(Row("environment", key, tuple(mapping.get(key) for mapping in told)))
-        return rows
-    return [row for row in rows if len({repr(value) for value in row.values}) > 1]
-
-
-def _keys(views: Sequence[RunView], kind: str) -> list[str]:
-    return list(dict.fromkeys(key for view in views for key in getattr(view, kind)))
-
-
-def _values(views: Sequence[RunView], kind: str, key: str) -> tuple[Any, ...]:
-    return tuple(getattr(view, kind).get(key) for view in views)
-
-
-def _flat(facts: Any, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-    return flat
-
-
-def _best(key: str, values: Sequence[float | None]) -> frozenset[int]:
-    way = direction(key)
-    known = [value for value in values if value is not None and value == value]
-    if not way or len(known) < 2 or min(known) == max(known):
-        return frozenset()
-    best = max(known) if way > 0 else min(known)
-    return frozenset(index for index, value in enumerate(values) if value == best)
-
-
-def _json(value: Any) -> Any:
-    from autotrack.events import number_to_json
-
-    return number_to_json(value) if isinstance(value, float) else value
-
-
-def values_of(row: Row) -> list[Any]:
-    """A row's values as JSON carries them."""
-    return [_json(value) for value in row.values]
 
 
 def document(views: Sequence[RunView], rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:

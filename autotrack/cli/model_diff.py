@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from autotrack.cli import output
-from autotrack.cli.compare import Row, document, print_rows, rows_of, values_of
+from autotrack.cli.compare import document, print_rows
 from autotrack.cli.output import format_option, store_option
+from autotrack.query.comparing import Row, rows_of, values_of
 from autotrack.query.text import shortened
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def diff(models: tuple[str, ...], everything: bool, format_: str, store: str | N
     for kind in dict.fromkeys(kind for side in sides for kind in side.facts):
         keys = dict.fromkeys(key for side in sides for key in side.facts.get(kind, {}))
         rows += [Row(kind, key, tuple(side.facts.get(kind, {}).get(key) for side in sides)) for key in keys]
-    kept = [row for row in rows if everything or len({repr(value) for value in row.values}) > 1]
+    kept = [row for row in rows if everything or row.differs]
     kept = [row for row in kept if row.kind == "model"] + [
         *rows_of(views, everything, facts=False),
         *(row for row in kept if row.kind != "model"),

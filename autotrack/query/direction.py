@@ -14,6 +14,8 @@ _HIGHER: Final = {"score", "accuracy", "auc", "r2", "f1", "precision", "recall"}
 def direction(metric: str) -> int:
     """1 where higher is better, -1 where lower is, 0 where the name does not tell."""
     words = re.split(r"[^a-z0-9]+", metric.lower())
+    if words[0] == "std":  # how much a score varies says nothing about how good it is
+        return 0
     if "neg" in words:
         return 1
     if "davies" in words and "bouldin" in words:

@@ -21,8 +21,10 @@ ASGIScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-ROOMS: Final[tuple[str, ...]] = ("autotrack.server.pages",)
+ROOMS: Final[tuple[str, ...]] = ("autotrack.server.status", "autotrack.server.pages")
 """Modules with ``endpoints() -> list[Endpoint]``."""
+ENDPOINT: Final = "autotrack.endpoint"
+"""Key of the ASGI scope: what answers a request, for those who count and log."""
 
 _logger = logging.getLogger("autotrack.server")
 
@@ -68,6 +70,7 @@ class App:
     ) -> None:
         self.site = site
         self.table = Table(endpoint for room in rooms for endpoint in import_module(room).endpoints())
+        site.endpoints = self.table.endpoints
         self._guard = guard
         self._error_page = error_page
 
@@ -81,6 +84,7 @@ class App:
         method = "GET" if scope["method"] == "HEAD" and "HEAD" not in methods else scope["method"]
         endpoint = methods.get(method)
         scope["path_params"] = parameters
+        scope[ENDPOINT] = endpoint
         request = Request(scope, receive, send)
         try:
             response = await self._answer(request, methods, endpoint)
@@ -94,7 +98,7 @@ class App:
         except ClientDisconnect:
             return
         except Exception as error:
-            _logger.error("%s %s failed", scope["method"], _shown(scope["path"]), exc_info=error)
+            _logger.error("%s %s failed", shown(scope["method"]), shown(scope["path"]), exc_info=error)
             failed = Problem(problems.INTERNAL, "the server failed at this request; its log says why")
             response = await self._refuse(request, failed, endpoint)
         if self._guard is not None:
@@ -113,13 +117,17 @@ class App:
                     405,
                     {"allow": allowed},
                 )
-            raise Problem(problems.NO_ENDPOINT, f"there is nothing at {_shown(request.url.path)}")
+            raise Problem(problems.NO_ENDPOINT, f"there is nothing at {shown(request.url.path)}")
         return await endpoint.handler(self.site, request)
 
     async def _refuse(self, request: Request, problem: Problem, endpoint: Endpoint | None) -> Response:
         response: Response
         if self._error_page is not None and _is_for_people(request, endpoint):
-            response = await self._error_page(self.site, request, problem)
+            try:
+                response = await self._error_page(self.site, request, problem)
+            except Exception as error:
+                _logger.error("the page that tells of an error failed", exc_info=error)
+                response = JSONResponse(problem.to_json(), problem.status)
         else:
             response = JSONResponse(problem.to_json(), problem.status)
         response.headers.update(problem.headers)
@@ -133,7 +141,7 @@ def _is_for_people(request: Request, endpoint: Endpoint | None) -> bool:
     return "text/html" in request.headers.get("accept", "") and not path.startswith("/api/") and ".json" not in path
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
     """A path that came from anybody, for a log or a message."""
     shown = path.encode("unicode_escape").decode()
     return shown if len(shown) <= 200 else f"{shown[:200]}…"

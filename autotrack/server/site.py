@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from autotrack.errors import ModelError
 from autotrack.events import Event
+from autotrack.server.counters import Board
 from autotrack.server.options import ServerOptions
 from autotrack.server.writer import Writer
 from autotrack.stores.base import Store
 from autotrack.stores.registry import RegistryStore, registry_of
+
+if TYPE_CHECKING:
+    from autotrack.server.routing import Endpoint
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,12 +29,22 @@ class Site:
     ----------
     store : open; the site does not close it.
     options : as the server was told.
+    board : where all workers count; one of its own when left out.
+    number : of this worker.
+
+    ``closing`` is set when the worker is about to end: answers that have no end of their own, end then.
     """
 
-    def __init__(self, store: Store, options: ServerOptions | None = None) -> None:
+    def __init__(
+        self, store: Store, options: ServerOptions | None = None, board: Board | None = None, number: int = 0
+    ) -> None:
         self.store = store
         self.options = options if options is not None else ServerOptions()
-        self.writer = Writer(store)
+        self.board = board if board is not None else Board(1)
+        self.counters = self.board.of(number)
+        self.endpoints: Sequence[Endpoint] = ()
+        self.writer = Writer(store, self.counters)
+        self.closing = asyncio.Event()
         self._threads = ThreadPoolExecutor(self.options.read_threads, thread_name_prefix="read")
 
     @property

@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from autotrack.errors import StoreError
 from autotrack.events import Entry, Event
 from autotrack.journal import new_journal_id
 from autotrack.stores.base import Store
+
+if TYPE_CHECKING:
+    from autotrack.server.counters import Counters
 
 MOST_EVENTS: Final = 20_000
 """Events of one batch, unless a single request has more."""
@@ -28,8 +31,9 @@ class Writer:
     whichever worker took it in.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, counters: Counters | None = None) -> None:
         self._store = store
+        self._counters = counters
         self._waiting: list[tuple[Sequence[Event], Future[None]]] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -81,10 +85,14 @@ class Writer:
         return batch
 
     def _write(self, batch: list[tuple[Sequence[Event], Future[None]]]) -> None:
+        events = [event for events, _ in batch for event in events]
+        began = time.perf_counter()
         try:
-            self._apply([event for events, _ in batch for event in events])
+            self._apply(events)
         except Exception as error:
             if len(batch) == 1:
+                if self._counters is not None:
+                    self._counters.write_failed()
                 if not isinstance(error, StoreError):
                     _logger.error("writing failed", exc_info=error)
                 batch[0][1].set_exception(error)
@@ -92,6 +100,8 @@ class Writer:
             for one in batch:  # one of them may be at fault
                 self._write([one])
             return
+        if self._counters is not None:
+            self._counters.wrote(len(batch), len(events), time.perf_counter() - began)
         for _, future in batch:
             future.set_result(None)
 

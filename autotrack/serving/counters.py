@@ -5,11 +5,10 @@ A worker that takes the place of one that died goes on with its row, so no count
 
 from __future__ import annotations
 
-import mmap
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
+
+from autotrack.web.board import Histogram, Layout, SharedRows, exposition
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -26,22 +25,22 @@ REQUESTS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 _ROUTE: Final = {route: index for index, route in enumerate(ROUTES)}
 _STATUS: Final = {status: index for index, status in enumerate(STATUSES)}
 
-_IN_FLIGHT: Final = 0
-_ROWS_TOTAL: Final = 1
-_RESTARTS: Final = 2
-_READY: Final = 3
-_REQUESTS_TOTAL: Final = 4
-_LATENCY: Final = _REQUESTS_TOTAL + len(ROUTES) * len(STATUSES)
-_PREDICTING: Final = _LATENCY + len(SECONDS) + 2
-_BATCH_ROWS: Final = _PREDICTING + len(SECONDS) + 2
-_BATCH_REQUESTS: Final = _BATCH_ROWS + len(ROWS) + 2
-_LENGTH: Final = _BATCH_REQUESTS + len(REQUESTS) + 2
+_LAYOUT: Final = Layout()
+_IN_FLIGHT: Final = _LAYOUT.place()
+_ROWS_TOTAL: Final = _LAYOUT.place()
+_RESTARTS: Final = _LAYOUT.place()
+_READY: Final = _LAYOUT.place()
+_REQUESTS_TOTAL: Final = _LAYOUT.place(len(ROUTES) * len(STATUSES))
+_LATENCY: Final = _LAYOUT.histogram(SECONDS)
+_PREDICTING: Final = _LAYOUT.histogram(SECONDS)
+_BATCH_ROWS: Final = _LAYOUT.histogram(ROWS)
+_BATCH_REQUESTS: Final = _LAYOUT.histogram(REQUESTS)
 
 
 class Counters:
     """The row of one worker. Only its event loop writes to it."""
 
-    def __init__(self, values: memoryview[float]) -> None:
+    def __init__(self, values: Any) -> None:
         self._values = values
 
     def begin(self) -> None:
@@ -55,14 +54,14 @@ class Counters:
         index = _ROUTE.get(route, len(ROUTES) - 1)
         values[_REQUESTS_TOTAL + index * len(STATUSES) + _STATUS.get(status, len(STATUSES) - 1)] += 1
         if index == 0:
-            self._observe(_LATENCY, SECONDS, seconds)
+            _LATENCY.observe(values, seconds)
 
     def predicted(self, requests: int, rows: int, seconds: float) -> None:
         """The model was called once, for so many requests."""
         self._values[_ROWS_TOTAL] += rows
-        self._observe(_PREDICTING, SECONDS, seconds)
-        self._observe(_BATCH_ROWS, ROWS, rows)
-        self._observe(_BATCH_REQUESTS, REQUESTS, requests)
+        _PREDICTING.observe(self._values, seconds)
+        _BATCH_ROWS.observe(self._values, rows)
+        _BATCH_REQUESTS.observe(self._values, requests)
 
     def started(self) -> None:
         """The worker answers from now on; what one before it had in flight is lost."""
@@ -75,18 +74,12 @@ class Counters:
         self._values[_READY] = 0
         self._values[_RESTARTS] += 1
 
-    def _observe(self, start: int, bounds: tuple[float, ...], value: float) -> None:
-        self._values[start + bisect_left(bounds, value)] += 1
-        self._values[start + len(bounds) + 1] += value
-
 
 class Board:
     """The rows of all workers, in one anonymous piece of memory that forked processes share."""
 
     def __init__(self, workers: int) -> None:
-        self._memory = mmap.mmap(-1, workers * _LENGTH * 8)
-        values = memoryview(self._memory).cast("d")
-        self._rows = [values[index * _LENGTH : (index + 1) * _LENGTH] for index in range(workers)]
+        self._rows = SharedRows(_LAYOUT, workers)
 
     def of(self, worker: int) -> Counters:
         """The row of one worker."""
@@ -100,19 +93,13 @@ class Board:
         info : labels of the model.
         accept : the request's header: OpenMetrics for those who ask for it.
         """
-        from prometheus_client import CollectorRegistry
-        from prometheus_client.exposition import choose_encoder
-
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Collector(self, info))
-        encode, content_type = choose_encoder(accept)
-        return encode(registry), content_type
+        return exposition(lambda: self.collect(info), accept)
 
     def collect(self, model: Mapping[str, str]) -> Iterator[Metric]:
         """The series."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
-        total = [sum(column) for column in zip(*self._rows)]
+        total = self._rows.total()
         info = InfoMetricFamily("autotrack_serving_model", "The model that is served.")
         info.add_metric([], dict(model))
         yield info
@@ -127,23 +114,21 @@ class Board:
         yield _histogram(
             "autotrack_serving_request_seconds",
             "From a request's headers to the end of its answer, for /invocations.",
-            SECONDS,
-            total[_LATENCY:_PREDICTING],
+            _LATENCY,
+            total,
         )
-        yield _histogram(
-            "autotrack_serving_predict_seconds", "One call of the model.", SECONDS, total[_PREDICTING:_BATCH_ROWS]
-        )
+        yield _histogram("autotrack_serving_predict_seconds", "One call of the model.", _PREDICTING, total)
         yield _histogram(
             "autotrack_serving_batch_rows",
             "Rows that one call of the model predicted.",
-            ROWS,
-            total[_BATCH_ROWS:_BATCH_REQUESTS],
+            _BATCH_ROWS,
+            total,
         )
         yield _histogram(
             "autotrack_serving_batch_requests",
             "Requests that one call of the model answered.",
-            REQUESTS,
-            total[_BATCH_REQUESTS:_LENGTH],
+            _BATCH_REQUESTS,
+            total,
         )
         yield CounterMetricFamily("autotrack_serving_rows", "Rows that were predicted.", value=total[_ROWS_TOTAL])
         yield GaugeMetricFamily(
@@ -155,18 +140,8 @@ class Board:
         )
 
 
-class _Collector:
-    def __init__(self, board: Board, info: Mapping[str, str]) -> None:
-        self._board = board
-        self._info = info
-
-    def collect(self) -> Iterator[Metric]:
-        return self._board.collect(self._info)
-
-
-def _histogram(name: str, text: str, bounds: tuple[float, ...], values: list[float]) -> Any:
+def _histogram(name: str, text: str, histogram: Histogram, total: list[float]) -> Any:
     from prometheus_client.core import HistogramMetricFamily
 
-    *counts, total = values
-    labels = [*(f"{bound:g}" if bound < 1 else str(bound) for bound in bounds), "+Inf"]
-    return HistogramMetricFamily(name, text, buckets=list(zip(labels, accumulate(counts))), sum_value=total)
+    buckets, whole = histogram.buckets(total)
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=whole)

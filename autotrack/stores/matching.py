@@ -63,11 +63,25 @@ def sort_runs(runs: Iterable[Run], orders: Sequence[Order]) -> list[Run]:
     """
     ordered = list(runs)
     for order in reversed(orders):
-        keyed = [(_sort_key(order.field, run), run) for run in ordered]
+        keyed = [(sort_key(order.field, run), run) for run in ordered]
         present = [pair for pair in keyed if pair[0] is not None]
         present.sort(key=lambda pair: cast(Any, pair[0]), reverse=order.descending)
         ordered = [run for _, run in present] + [run for key, run in keyed if key is None]
     return ordered
+
+
+def sort_key(field: Field, run: Run) -> tuple[Any, ...] | None:
+    """What a run is sorted by where it is sorted by a field; ``None`` for one that comes last in either direction."""
+    found = values(field, run)
+    if not found:
+        return None
+    value = found[0]
+    if field.entity == "param":
+        number = param_number(cast(str, value))
+        return (1, value) if number is None else (0, number)
+    if isinstance(value, float) and isnan(value):
+        return None
+    return (value,)
 
 
 def values(field: Field, run: Run) -> list[Scalar]:
@@ -106,16 +120,3 @@ def _compare(comparison: Comparison, run: Run) -> bool:
         for value in found
         if value is not None and not (isinstance(value, float) and isnan(value))
     )
-
-
-def _sort_key(field: Field, run: Run) -> tuple[Any, ...] | None:
-    found = values(field, run)
-    if not found:
-        return None
-    value = found[0]
-    if field.entity == "param":
-        number = param_number(cast(str, value))
-        return (1, value) if number is None else (0, number)
-    if isinstance(value, float) and isnan(value):
-        return None
-    return (value,)

@@ -16,6 +16,9 @@ MAX_HEADERS: Final = 64 * 1024
 MAX_UNWANTED: Final = 1024 * 2**20
 """Bytes of a body that are thrown away after its answer; most clients read no answer before they have sent it all."""
 
+LEAST_PROGRESS: Final = 4096
+"""Bytes of a body that have to come in the time that a whole request has elsewhere."""
+
 
 class Http(HttpToolsProtocol):
     """One connection."""
@@ -64,6 +67,10 @@ class Http(HttpToolsProtocol):
         self.in_headers = True
         super().on_message_complete()
 
+    def is_arriving(self) -> bool:
+        """Asked when the request's time is over: whether it may have as much again."""
+        return False
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
         if self.cycle is not None and not self.cycle.response_complete:
@@ -75,7 +82,7 @@ class Http(HttpToolsProtocol):
         """End the connection if its request began earlier than this and is not here whole."""
         if self.began is None or self.began > before or self.transport is None or self.transport.is_closing():
             return
-        if self.pipeline:  # it waits for us
+        if self.pipeline or self.is_arriving():  # the first waits for us
             self.began = self.loop.time()
             return
         idle = self.cycle is None or self.cycle.response_complete
@@ -90,6 +97,37 @@ class Http(HttpToolsProtocol):
         head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status] + "".join(lines).encode() + head.encode() + body)
         self.transport.close()
+
+
+class PatientHttp(Http):
+    """One connection on which a body takes as long as it needs while it arrives, and an answer while it is read."""
+
+    arrived = 0
+    """Bytes of the body since `began`."""
+    unread: tuple[int, float] | None = None
+    """Bytes of the answer that wait for the client, and since when there are as many."""
+
+    def on_body(self, body: bytes) -> None:
+        self.arrived += len(body)
+        super().on_body(body)
+
+    def is_arriving(self) -> bool:
+        """Whether enough has come in this time, or we are the slow one."""
+        if self.in_headers:
+            return False
+        arrived, self.arrived = self.arrived, 0
+        return arrived >= LEAST_PROGRESS or self.flow.read_paused
+
+    def expire(self, before: float) -> None:
+        super().expire(before)
+        if self.transport is None or not self.flow.write_paused:
+            self.unread = None
+            return
+        size, since = self.transport.get_write_buffer_size(), self.unread
+        if since is None or since[0] != size:
+            self.unread = (size, self.loop.time())
+        elif since[1] < before:
+            self.transport.abort()
 
 
 class Server(uvicorn.Server):

@@ -9,11 +9,17 @@ from autotrack.server.routing import Endpoint
 
 MODULES: Final[tuple[str, ...]] = (
     "static_files",
+    "live",
+    "actions",
+    "runs",
     "run_page",
     "run_plots",
     "files_page",
     "models_page",
     "model_actions",
+    "comparing",
+    "searching",
+    "about",
 )
 """The modules here that have ``ENDPOINTS``."""
 

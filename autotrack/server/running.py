@@ -1,0 +1,163 @@
+"""The whole of ``autotrack server`` and ``autotrack ui``: socket, database, workers, in this order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from autotrack.errors import AutotrackError, ServingError, SettingsError
+from autotrack.server.options import ServerOptions
+from autotrack.web import listening
+
+_NEEDED: Final = ("starlette", "uvicorn", "httptools", "jinja2", "orjson", "prometheus_client")
+_SAID: Final = 3
+"""The exit code of a process that has said itself what went wrong."""
+
+_logger = logging.getLogger("autotrack.server")
+
+Open = Callable[[], Any]
+
+
+def serve(open_store: Open, options: ServerOptions, *, ready: Callable[[str], None]) -> int:
+    """Answer requests until told to end.
+
+    Parameters
+    ----------
+    open_store : opens the store; called in each process that needs it, never before a fork.
+    ready : told the address when the first request can be answered.
+
+    Returns
+    -------
+    int
+        The program's exit code.
+
+    Raises
+    ------
+    SettingsError
+        For options that cannot be used together.
+    ServingError
+        When a library is missing, the port is taken, or no worker starts.
+    StoreError
+        When the store cannot be opened.
+    """
+    options.check()
+    missing = [name for name in _NEEDED if not _is_installed(name)]
+    if missing:
+        raise ServingError(f"the server needs {', '.join(missing)}: pip install 'autotrack[server]'")
+    if options.token_file:
+        _check_tokens(Path(options.token_file))
+    listener = listening.bind(options.host, options.port)
+    try:
+        address = listening.url(listener, options.host)
+        if not hasattr(os, "fork"):
+            return _alone(open_store, options, listener, lambda _: ready(address))
+        return _supervised(open_store, options, listener, lambda _: ready(address))
+    finally:
+        listener.close()
+
+
+def _supervised(open_store: Open, options: ServerOptions, listener: Any, ready: Callable[[str], None]) -> int:
+    from autotrack.server.counters import Board
+    from autotrack.web.supervising import Supervisor
+
+    board = Board(options.workers)
+    _in_a_process(lambda: _prepare(open_store))
+
+    def start(number: int, lifeline: int, answers: Callable[[str], None]) -> None:
+        from autotrack.server.worker import run_worker
+
+        run_worker(open_store, options, board, number, listener, lifeline=lifeline, on_start=answers)
+
+    listening.listen(listener, options.host)
+    return Supervisor(
+        start,
+        listener,
+        lambda number: board.of(number).died(),
+        workers=options.workers,
+        grace=options.grace,
+        on_ready=ready,
+    ).run()
+
+
+def _alone(open_store: Open, options: ServerOptions, listener: Any, ready: Callable[[str], None]) -> int:
+    from autotrack.server.counters import Board
+    from autotrack.server.worker import run_worker
+
+    listening.listen(listener, options.host)
+    run_worker(open_store, options, Board(1), 0, listener, lifeline=None, on_start=ready)
+    return 0
+
+
+def _check_tokens(path: Path) -> None:
+    from autotrack.server.guard import tokens
+
+    if not tokens.read(path):
+        raise SettingsError(
+            f"--token-file {path}: there is no token in it, so nobody could ask: autotrack token add NAME --token-file "
+            f"{path}"
+        )
+    if tokens.is_open_to_others(path):
+        _logger.warning("%s can be read by others; it tells nobody a token, but chmod 600 %s is better", path, path)
+
+
+def _prepare(open_store: Open) -> None:
+    """Make the tables, or bring them up to date: one process does it, before the workers meet there."""
+    store = open_store()
+    try:
+        store.search_runs(None, (), 1)
+    finally:
+        store.close()
+
+
+def _in_a_process(work: Callable[[], None]) -> None:
+    """Do it in a process of its own: what it imports, connections and threads are gone with it.
+
+    Raises
+    ------
+    ServingError
+        When it failed; it has said itself why.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.close(told)
+            work()
+            code = 0
+        except AutotrackError as error:
+            os.write(tell, str(error).encode()[:4000])
+            code = _SAID
+        except KeyboardInterrupt:
+            code = 130
+        except BaseException:  # noqa: BLE001 - a forked process must not go on where its parent is
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    os.close(tell)
+    with open(told, "rb") as pipe:
+        message = pipe.read().decode(errors="replace")
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code == _SAID:
+        raise ServingError(message)
+    if code == 130:
+        raise KeyboardInterrupt
+    if code != 0:
+        raise ServingError("the store cannot be opened; what went wrong stands above")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # somebody has put it out of reach
+        return False
