@@ -9,8 +9,14 @@ from autotrack.server.routing import Endpoint
 
 MODULES: Final[tuple[str, ...]] = (
     "static_files",
+    "live",
+    "actions",
+    "runs",
     "run_page",
     "run_plots",
+    "files_page",
+    "models_page",
+    "model_actions",
     "comparing",
     "searching",
     "about",
