@@ -26,29 +26,29 @@ def ui(port: int, no_open: bool, with_parent: bool, store: str | None) -> None:
       autotrack ui
       autotrack ui --store postgresql://… -p 8080
     """
-    from autotrack.cli.server import opener
     from autotrack.query.text import plain
     from autotrack.server.logs import log_to_stderr
+    from autotrack.server.opening import Opener
     from autotrack.server.options import ServerOptions
     from autotrack.server.running import serve
 
     log_to_stderr()
-    shown, open_store = opener(store)
+    opener = Opener(store)
 
     def ready(url: str) -> None:
-        remember(shown, url)
+        remember(opener.shown, url)
         if with_parent:
             threading.Thread(target=_end_with_parent, daemon=True).start()
-        click.echo(plain(f"{shown} at {url} (Ctrl-C ends it)"))
+        click.echo(plain(f"{opener.shown} at {url} (Ctrl-C ends it)"))
         if not no_open and _has_browser():
             import webbrowser
 
             webbrowser.open(url)
 
     try:
-        code = serve(open_store, ServerOptions(port=port), ready=ready)
+        code = serve(opener, ServerOptions(port=port), ready=ready)
     finally:
-        forget(shown)
+        forget(opener.shown)
     sys.exit(code)
 
 
