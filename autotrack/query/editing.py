@@ -67,13 +67,21 @@ def restore_runs(references: References = (), *, filter: str | None = None, stor
 
 def to_delete(store: Store, references: References, filter: str | None) -> list[Run]:
     """The active runs that `delete_runs` deletes, those that are meant before those inside them."""
-    meant = _meant(store, references, filter, "active", find_run)
+    return deleting(store, _meant(store, references, filter, "active", find_run))
+
+
+def deleting(store: Store, meant: Sequence[Run]) -> list[Run]:
+    """Those of these runs, and of the runs inside them, that are not deleted."""
     return [run for run in _unique([*meant, *descendants(store, meant)]) if run.deleted_time is None]
 
 
 def to_restore(store: Store, references: References, filter: str | None) -> list[Run]:
     """The deleted runs that `restore_runs` restores."""
-    meant = _meant(store, references, filter, DELETED_RUNS, find_deleted)
+    return restoring(store, _meant(store, references, filter, DELETED_RUNS, find_deleted))
+
+
+def restoring(store: Store, meant: Sequence[Run]) -> list[Run]:
+    """Those of these runs, of the runs inside them and of those around them, that are deleted."""
     around: list[Run] = []
     parents = {run.parent_run_id for run in meant if run.parent_run_id is not None}
     while parents:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from autotrack.server.app import App
+from autotrack.server.guard.admission import RequestGuard
 from autotrack.server.options import ServerOptions
 from autotrack.server.pages import views
 from autotrack.server.site import Site
@@ -27,7 +28,9 @@ _OWN_SCHEMES = ("data", "blob", "about")
 def serving(folder: Path | str, options: ServerOptions | None = None, **settings: Any) -> Iterator[str]:
     """Serve the pages over the store at a URI or folder; gives the address without a slash at its end."""
     store = open_store(str(folder))
+    options = options if options is not None else ServerOptions()
     site = Site(store, options)
+    settings.setdefault("guard", RequestGuard(options))  # with the policy under which browsers show our pages
     app = App(site, rooms=("autotrack.server.pages",), error_page=views.error_page, **settings)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

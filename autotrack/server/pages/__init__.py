@@ -9,6 +9,9 @@ from autotrack.server.routing import Endpoint
 
 MODULES: Final[tuple[str, ...]] = (
     "static_files",
+    "live",
+    "actions",
+    "runs",
     "run_page",
     "run_plots",
     "files_page",
@@ -16,6 +19,7 @@ MODULES: Final[tuple[str, ...]] = (
     "model_actions",
     "comparing",
     "searching",
+    "about",
 )
 """The modules here that have ``ENDPOINTS``."""
 

@@ -105,6 +105,8 @@ def _curves(found: Sequence[Mapping[str, Plot]], labels: Sequence[str]) -> list[
             on = name.removeprefix(f"{kind}_") if name.startswith(f"{kind}_") else ""
             data.setdefault(place, set()).add(on)
             for line in plot["series"]:
+                if not _is_line(line):
+                    continue
                 one = {key: _plain(value) for key, value in line.items() if key != "counts"}
                 one |= {"name": labels[index], "run": index, "class": str(line.get("name", "")), "on": on}
                 pictures.setdefault(place, []).append(one)
@@ -125,6 +127,14 @@ def _curves(found: Sequence[Mapping[str, Plot]], labels: Sequence[str]) -> list[
             picture["note"] = f"the first {_SERIES} of {len(lines)} curves"
         made.append(picture)
     return made
+
+
+def _is_line(line: Any) -> bool:
+    """Whether it can be drawn; anybody may have written the file."""
+    if not isinstance(line, Mapping):
+        return False
+    sides = line.get("x"), line.get("y")
+    return all(isinstance(side, list) for side in sides) and 0 < len(sides[0]) == len(sides[1])  # type: ignore[arg-type]
 
 
 def _matrices(found: Sequence[Mapping[str, Plot]]) -> list[dict[str, Any]]:

@@ -189,7 +189,10 @@ def _zipped(store: Store, run_id: str, folder: str, files: list[str]) -> Iterato
         for path in files:
             name = path[above:].lstrip("/").encode("utf-8", "replace").decode()
             try:
-                with open_file(store.artifact_path(run_id, path)) as source, target.open(name, "w", force_zip64=True) as to:
+                with (
+                    open_file(store.artifact_path(run_id, path)) as source,
+                    target.open(name, "w", force_zip64=True) as to,
+                ):
                     while chunk := source.read(_CHUNK):
                         to.write(chunk)
                         yield pipe.take()

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from autotrack.errors import ModelError
 from autotrack.query import registering
 from autotrack.server import problems
 from autotrack.server.pages import views
+from autotrack.server.pages.run_page import model_of
 from autotrack.server.problems import Problem
 from autotrack.server.routing import WRITE, Endpoint
-from autotrack.stores.registry import RegistryStore, checked_tags
+from autotrack.stores.registry import RegistryStore, checked_name, checked_tags
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -62,7 +64,10 @@ async def register(site: Site, request: Request) -> Response:
     run_id, path, name = (_text(asked, key) for key in ("run_id", "path", "name"))
 
     def apply(registry: RegistryStore) -> dict[str, Any]:
-        made = registering.register_model(f"runs:/{run_id}/{path}", name.strip(), store=registry)
+        model = model_of(registry.get_run(run_id), path)
+        if model is None:
+            raise ModelError(f"run {run_id} has no model {path[:200]!r}")
+        made = registry.create_model_version(checked_name(name.strip()), run_id, model.path, digest=model.digest)
         return {"name": made.name, "version": made.version}
 
     return await _done(site, apply)

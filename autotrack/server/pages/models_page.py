@@ -185,6 +185,7 @@ def _difference(
     if old_run is None:
         return None
     found = run_before.difference(old_run, new_run)
+    run_before.part_params(found, run_models.changed_params([dict(new_model)] if new_model is not None else []))
     old_model = model_of(old_run, old.path)
     before = None if old_model is None else run_models.describe(registry, old_run, old_model, deep=False)
     own = []
@@ -204,7 +205,9 @@ def _difference(
 def _columns(model: Mapping[str, Any], side: str) -> str:
     signature = model["signature"]
     specs = signature[side] if signature else []
-    return ", ".join(f"{place if spec['name'] is None else spec['name']}: {spec['type']}" for place, spec in enumerate(specs))
+    return ", ".join(
+        f"{place if spec['name'] is None else spec['name']}: {spec['type']}" for place, spec in enumerate(specs)
+    )
 
 
 ENDPOINTS: Final = [
@@ -213,4 +216,3 @@ ENDPOINTS: Final = [
     *view("/models/{name}/{version}", "model_version.html", build_version),
 ]
 """All of them, one, one version."""
-
