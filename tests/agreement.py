@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from autotrack.events import (
     DatasetLogged,
     Entry,
     Event,
+    ExperimentDescribed,
     LifecycleSet,
     MetricsLogged,
     ModelLogged,
@@ -22,6 +24,7 @@ from autotrack.events import (
     ProcessDescribed,
     RunEnded,
     RunStarted,
+    TagsDeleted,
     TagsSet,
 )
 from autotrack.stores.base import Store, View
@@ -40,20 +43,24 @@ TEXT_MAPS = st.dictionaries(KEYS, TEXTS, min_size=1, max_size=2)
 FACT = st.one_of(TEXTS, st.none(), st.booleans(), st.lists(st.integers(), max_size=2))
 FACTS = st.dictionaries(KEYS, FACT, max_size=2)
 METRICS = st.builds(Metric, KEYS, st.floats(), TIMES, TIMES)
-DATASETS = st.builds(Dataset, KEYS, KEYS, TEXTS, TEXTS, st.just((1, None)))
+DATASETS = st.builds(Dataset, KEYS, KEYS, TEXTS, TEXTS, st.just((1, None)), source=FACTS)
+MODELS = st.builds(LoggedModel, KEYS, TEXTS, model_id=TEXTS, details=FACTS)
+STATUSES = st.sampled_from(["FINISHED", "FAILED", "RUNNING"])
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(RunStarted, RUNS, TEXTS, TIMES, TEXTS, st.one_of(st.none(), TEXTS), st.sampled_from(["", "p"])),
     st.builds(ParamsLogged, RUNS, TEXT_MAPS),
     st.builds(ParamsLogged, RUNS, TEXT_MAPS),
     st.builds(TagsSet, RUNS, TEXT_MAPS),
+    st.builds(TagsDeleted, RUNS, st.lists(KEYS, max_size=2).map(tuple)),
     st.builds(MetricsLogged, RUNS, st.lists(METRICS, max_size=4).map(tuple)),
     st.builds(DatasetLogged, RUNS, DATASETS),
     st.builds(ArtifactLogged, RUNS, st.builds(Artifact, st.sampled_from(["f", "d/f", "../f"]), st.integers(0, 9))),
-    st.builds(ModelLogged, RUNS, st.builds(LoggedModel, KEYS, TEXTS)),
+    st.builds(ModelLogged, RUNS, MODELS),
     st.builds(NoteLogged, RUNS, st.builds(Note, KEYS, TEXTS, TEXTS, st.integers(1, 3))),
-    st.builds(RunEnded, RUNS, st.sampled_from(["FINISHED", "FAILED"]), TIMES, st.one_of(st.none(), TEXTS)),
+    st.builds(RunEnded, RUNS, STATUSES, TIMES, st.one_of(st.none(), TEXTS)),
     st.builds(LifecycleSet, RUNS, st.sampled_from(LIFECYCLE_STAGES), TIMES),
     st.builds(ProcessDescribed, st.sampled_from(["", "p"]), FACTS),
+    st.builds(ExperimentDescribed, TEXTS, FACTS),
 )
 
 
@@ -77,10 +84,16 @@ def batches(draw: st.DrawFn) -> list[list[Entry]]:
     return sent
 
 
-def state(store: Store) -> list[str]:
-    """Everything a store tells, as text: NaN is equal to NaN there."""
+def state(store: Store, *, keeps_experiment_facts: bool = True) -> list[str]:
+    """Everything a store tells, as text: NaN is equal to NaN there.
+
+    Where a store keeps no facts of experiments, they and the experiments without runs are left out.
+    """
     runs = store.search_runs()
-    told = [repr(run) for run in runs] + [repr(store.experiments())]
+    experiments = store.experiments()
+    if not keeps_experiment_facts:
+        experiments = [replace(experiment, facts={}) for experiment in experiments if experiment.run_count]
+    told = [repr(run) for run in runs] + [repr(experiments)]
     for run in runs:
         told += [repr(store.metric_history(run.run_id, key)) for key in ("k", "\udfff")]
         told.append(repr(store.artifacts(run.run_id)))

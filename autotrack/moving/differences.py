@@ -1,6 +1,7 @@
 """What one store has to be told of a run so that it knows what another one knows: events and points, nothing twice.
 
-The source wins: a value that both have is the source's afterwards; what only the target has stays.
+The source wins: a value that both have is the source's afterwards; what only the target has stays: a tag that was
+taken away in the source meanwhile too, and the end of a run that goes on in the source, which may be an older copy.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ __all__ = [
     "PageTokenError",
     "change_mark",
     "children_of",
+    "count_children",
     "count_runs",
     "names_of",
     "page_runs",
@@ -158,6 +159,15 @@ def children_of(
     if limit_each is not None:
         found = {run_id: runs[: max(0, limit_each)] for run_id, runs in found.items()}
     return found
+
+
+def count_children(store: Store, run_ids: Sequence[str], *, view: View = ACTIVE_RUNS) -> dict[str, int]:
+    """How many runs were made inside each of these."""
+    native = _native(store, "count_children")
+    if native is not None:
+        counts: dict[str, int] = native(run_ids, view=view)
+        return counts
+    return {run_id: len(runs) for run_id, runs in children_of(store, run_ids, view=view).items()}
 
 
 def names_of(store: Store, experiment: str | None = None) -> Names:

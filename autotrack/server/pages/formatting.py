@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+_LARGE: Final = 1e6
 _BYTES: Final = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -21,6 +22,27 @@ def number(value: float | str | None, digits: int = 4) -> str:
     if abs(value) < 10**6 and (abs(value) >= 1000 or value == int(value)):
         return f"{value:,.0f}".replace("-", "−")
     return f"{value:.{digits}g}".replace("-", "−")
+
+
+def aligned(values: Sequence[float | None]) -> list[str]:
+    """A column of one metric: as many decimals for each, four digits of the largest at least; empty for ``None``.
+
+    What would come out as zero and is none, or is very large, stands as `number` has it.
+    """
+    finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    largest = max((value for value in finite if value < _LARGE), default=0.0)
+    whole = all(value == int(value) for value in finite if value < _LARGE)
+    decimals = 0 if whole else max(0, 4 - (len(str(int(largest))) if largest >= 1 else 0))
+    least = 0.5 * 10.0**-decimals
+
+    def shown(value: float | None) -> str:
+        if value is None:
+            return ""
+        if not math.isfinite(value) or abs(value) >= _LARGE or 0 < abs(value) < least:
+            return number(value)
+        return f"{value:,.{decimals}f}".replace("-", "−")
+
+    return [shown(value) for value in values]
 
 
 def seconds(value: float | None) -> str:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autotrack.entities import CANDIDATE, Experiment, Run
 from autotrack.errors import FilterError, PageTokenError
+from autotrack.events import number_to_json
 from autotrack.query import text
 from autotrack.query.view import last_line
 from autotrack.server import problems
-from autotrack.server.pages import runs_columns, views
+from autotrack.server.pages import formatting, runs_columns, views
 from autotrack.server.pages.runs_asked import Asked, asked_of
 from autotrack.server.problems import Problem
 from autotrack.server.routing import READ, Endpoint
 from autotrack.stores import paging
-from autotrack.stores.base import ACTIVE_RUNS, ALL_RUNS, DELETED_RUNS, Store
+from autotrack.stores.base import ACTIVE_RUNS, ALL_RUNS, DELETED_RUNS, Store, at_rest
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,6 +32,7 @@ COUNTED: Final = 10_000
 MOST_CHILDREN: Final = 200
 """Child runs that open below their parent; the rest has a table of its own."""
 
+_SCORE: Final = "mean_test_score"
 _SHOWN: Final = 160
 """Characters of a value that a cell of the page holds."""
 
@@ -85,6 +87,11 @@ def build(store: Store, asked: Asked) -> dict[str, Any]:
     Problem
         For an experiment or a column that there is not, and a page that cannot be gone on from.
     """
+    with at_rest(store):
+        return _build(store, asked)
+
+
+def _build(store: Store, asked: Asked) -> dict[str, Any]:
     experiments = store.experiments()
     experiment = None if asked.experiment_id is None else _experiment(store, experiments, asked.experiment_id)
     within = None if experiment is None else [experiment.name]
@@ -102,20 +109,26 @@ def build(store: Store, asked: Asked) -> dict[str, Any]:
         )
     except PageTokenError as error:
         raise Problem(problems.INVALID, f"{error}; begin with the first page again") from error
-    count = paging.count_runs(
-        store,
-        asked.filter or None,
-        experiments=within,
-        view=asked.view,
-        at_most=COUNTED + 1,
-        top_level=asked.is_grouped,
-    )
+    if asked.filter or asked.is_grouped or asked.view != ACTIVE_RUNS:
+        count = paging.count_runs(
+            store,
+            asked.filter or None,
+            experiments=within,
+            view=asked.view,
+            at_most=COUNTED + 1,
+            top_level=asked.is_grouped,
+        )
+        counted = min(count, COUNTED)
+    else:
+        count = counted = sum(one.run_count for one in experiments if experiment is None or one.name == experiment.name)
     shown = [one for one in experiments if one.facts.get("stage") != "deleted"]
     chosen = asked.columns
     if chosen is None:
         chosen = tuple(runs_columns.suiting(found.runs, with_experiment=experiment is None and len(shown) > 1))
     columns = [runs_columns.column(identity) for identity in chosen if identity != runs_columns.NAME.id]
-    counts = _count_children(store, found.runs, asked) if asked.is_grouped else {}
+    counts: dict[str, int] = {}
+    if asked.is_grouped:
+        counts = paging.count_children(store, [run.run_id for run in found.runs], view=asked.view)
     return {
         "experiment": None if experiment is None else _experiment_json(experiment),
         "experiments": [_experiment_json(one) for one in shown],
@@ -126,8 +139,8 @@ def build(store: Store, asked: Asked) -> dict[str, Any]:
         "grouped": asked.is_grouped,
         "columns": [_column_json(column, asked) for column in [runs_columns.NAME, *columns]],
         "columns_chosen": asked.columns is not None,
-        "count": min(count, COUNTED),
-        "count_is_least": count > COUNTED,
+        "count": counted,
+        "count_is_least": counted < count,
         "runs": [_row(run, columns, counts.get(run.run_id, 0)) for run in found.runs],
         "next": None if found.next is None else asked.url(after=found.next),
         "first": None if asked.after is None else asked.url(),
@@ -144,8 +157,7 @@ def dressed(asked: Asked, data: Mapping[str, Any]) -> dict[str, Any]:
         kind, identity = column["kind"], column["id"]
         values = [row["values"][identity] for row in rows]
         if kind == "number":
-            texts = text.aligned([None if value is None else float(value) for value in values])
-            texts = [shown.replace("-", "−").replace("Infinity", "∞") for shown in texts]
+            texts = formatting.aligned([None if value is None else float(value) for value in values])
         else:
             texts = ["" if value is None else text.shortened(str(value), _SHOWN) for value in values]
         for row, value, shown in zip(cells, values, texts):
@@ -192,7 +204,7 @@ def _build_children(store: Store, asked: Asked, run_id: str) -> dict[str, Any]:
     columns = [runs_columns.column(one) for one in asked.columns or () if one != runs_columns.NAME.id]
     found = paging.children_of(store, [run_id], view=asked.view, limit_each=MOST_CHILDREN + 1)[run_id]
     quoted = run_id.replace("'", "''")
-    counts = _count_children(store, found, asked)
+    counts = paging.count_children(store, [run.run_id for run in found], view=asked.view)
     return {
         "columns": [_column_json(column, asked) for column in [runs_columns.NAME, *columns]],
         "runs": [_row(run, columns, counts.get(run.run_id, 0)) for run in found[:MOST_CHILDREN]],
@@ -201,11 +213,6 @@ def _build_children(store: Store, asked: Asked, run_id: str) -> dict[str, Any]:
         "grouped": True,
         "view": asked.view,
     }
-
-
-def _count_children(store: Store, runs: Sequence[Run], asked: Asked) -> dict[str, int]:
-    found = paging.children_of(store, [run.run_id for run in runs], view=asked.view, limit_each=MOST_CHILDREN)
-    return {run_id: len(some) for run_id, some in found.items()}
 
 
 def _row(run: Run, columns: Sequence[runs_columns.Column], n_children: int) -> dict[str, Any]:
@@ -221,6 +228,7 @@ def _row(run: Run, columns: Sequence[runs_columns.Column], n_children: int) -> d
         "broken": run.broken,
         "error": last_line(run.error) if run.error else None,
         "candidate": run.tags.get(CANDIDATE),
+        "candidate_score": number_to_json(run.metrics[_SCORE]) if _SCORE in run.metrics else None,
         "note": run.tags.get(runs_columns.NOTE_TAG) or None,
         "children": n_children,
         "values": {column.id: runs_columns.value(run, column) for column in columns},

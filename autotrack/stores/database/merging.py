@@ -13,7 +13,7 @@ from autotrack.events import dataset_to_json
 from autotrack.stores.database import tables
 from autotrack.stores.database.codes import code, code_of_param, digest, escape, head, shown
 from autotrack.stores.database.inserting import Row
-from autotrack.stores.state import Latest, Place, RunState, State, clamp
+from autotrack.stores.state import GONE, Latest, Place, RunState, State, clamp
 
 NOT_STARTED: Final = -(2**63)
 """The age of a run whose start is not known."""
@@ -83,7 +83,8 @@ def run_row(run: RunState, row: Any | None, experiments: Mapping[str, int], name
         }
     if run.ended is not None and _is_later(run.ended[0], before, "end"):
         place, end = run.ended
-        after |= {"status": end.status, "end_time": clamp(end.end_time), "error": end.error}
+        time_of_end = None if end.status == RUNNING else clamp(end.end_time)
+        after |= {"status": end.status, "end_time": time_of_end, "error": end.error}
         after |= {"end_journal": place.journal_id, "end_number": place.number}
     if run.lifecycle is not None and _is_later(run.lifecycle[0], before, "lifecycle"):
         place, lifecycle = run.lifecycle
@@ -91,8 +92,8 @@ def run_row(run: RunState, row: Any | None, experiments: Mapping[str, int], name
         after |= {"lifecycle_journal": place.journal_id, "lifecycle_number": place.number}
     if not after["end_number"]:
         after["status"] = RUNNING if after["start_number"] else BROKEN
-    if after["start_time"] is not None and after["end_time"] is not None:
-        after["duration"] = code((after["end_time"] - after["start_time"]) / 1000)
+    is_over = after["start_time"] is not None and after["end_time"] is not None
+    after["duration"] = code((after["end_time"] - after["start_time"]) / 1000) if is_over else None
     return after if row is None or after != before else {}
 
 
@@ -124,16 +125,13 @@ def _is_later(place: Place, row: Mapping[str, Any], kind: str) -> bool:
 def rows_of_runs(
     state: State, ids: Mapping[str, int], numbers: Numbers, known: Container[int]
 ) -> Iterator[tuple[sa.Table, Rows]]:
-    """What runs have, table by table; ``known`` are the runs that were there before."""
-    params, tags, metrics, points = (Rows(known) for _ in range(4))
+    """What runs have but their tags, table by table; ``known`` are the runs that were there before."""
+    params, metrics, points = (Rows(known) for _ in range(3))
     names, journals = numbers
     for run_id, run in state.runs.items():
         number = ids[run_id]
         for key, (place, text) in run.params.items():
             params.take((number, names[key], *_param(text), journals[place.journal_id]), place.journal_id)
-        for key, (place, text) in run.tags.items():
-            stored = escape(text)
-            tags.take((number, names[key], stored, head(stored), journals[place.journal_id]), place.journal_id)
         for key, found in run.points.items():
             name = names[key]
             greatest = found[0] if len(found) == 1 else max(found, key=_place)
@@ -145,18 +143,34 @@ def rows_of_runs(
                     row = (number, name, value, sort, step, timestamp, journal)
                     metrics.take(row, (step, timestamp, place.journal_id))
     yield tables.params, params
-    yield tables.tags, tags
     yield tables.metrics, metrics
     yield tables.points, points
-    for table, attribute, columns in _HASHED:
+    for table, attribute, columns, more in _HASHED:
         rows = Rows(known)
         for run_id, run in state.runs.items():
             latest: Latest = getattr(run, attribute)
             for key, (place, value) in latest.items():
                 hashed = digest(*key) if isinstance(key, tuple) else digest(key)
-                row = (ids[run_id], hashed, *columns(value), journals[place.journal_id], place.number)
+                where = journals[place.journal_id], place.number
+                row = (ids[run_id], hashed, *columns(value), *where, *more(value))
                 rows.take(row, place.journal_id)
         yield table, rows
+
+
+def tags_of_runs(state: State, ids: Mapping[str, int], numbers: Numbers, known: Container[int]) -> tuple[Rows, Rows]:
+    """The tags of runs, and the tags that were taken away."""
+    tags, removed = Rows(known), Rows(known)
+    names, journals = numbers
+    for run_id, run in state.runs.items():
+        number = ids[run_id]
+        for key, (place, text) in run.tags.items():
+            journal = journals[place.journal_id]
+            if text is GONE:
+                removed.take((number, names[key], journal), place.journal_id)
+            else:
+                stored = escape(text)
+                tags.take((number, names[key], stored, head(stored), journal), place.journal_id)
+    return tags, removed
 
 
 def _place(point: tuple[Any, Any]) -> Any:
@@ -183,6 +197,15 @@ def _model(model: Any) -> Row:
     return *texts, _size(model.size), registered, escape(model.digest)
 
 
+def _more_of_model(model: Any) -> Row:
+    details = json.dumps(dict(model.details)) if model.details else None
+    return escape(model.model_id) or None, details
+
+
+def _nothing(_: Any) -> Row:
+    return ()
+
+
 def _note(note: Any) -> Row:
     return escape(note.kind), escape(note.subject), escape(note.message), note.count
 
@@ -192,8 +215,8 @@ def _size(size: int | None) -> int | None:
 
 
 _HASHED: Final = (
-    (tables.datasets, "datasets", _dataset),
-    (tables.artifacts, "artifacts", _artifact),
-    (tables.models, "models", _model),
-    (tables.notes, "notes", _note),
+    (tables.datasets, "datasets", _dataset, _nothing),
+    (tables.artifacts, "artifacts", _artifact, _nothing),
+    (tables.models, "models", _model, _more_of_model),
+    (tables.notes, "notes", _note, _nothing),
 )

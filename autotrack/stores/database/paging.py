@@ -126,6 +126,18 @@ def children(
     return found
 
 
+def child_counts(connection: Connection, run_ids: Sequence[str], view: View) -> dict[str, int]:
+    """See `autotrack.stores.paging.count_children`."""
+    found = dict.fromkeys(run_ids, 0)
+    for chunk in chunked(list(found), CHUNK):
+        inside = compare_texts(RUNS.parent_run_id, "IN", tuple(chunk), RUNS.parent_head)
+        query = sa.select(RUNS.parent_run_id, sa.func.count()).where(inside).group_by(RUNS.parent_run_id)
+        if view != ALL_RUNS:
+            query = query.where(RUNS.deleted_time.is_(None) if view == ACTIVE_RUNS else RUNS.deleted_time.is_not(None))
+        found.update((parent, int(count)) for parent, count in connection.execute(query) if parent in found)
+    return found
+
+
 def names(connection: Connection, reader: Reader, experiment: str | None) -> Names:
     """See `autotrack.stores.paging.names_of`."""
     if experiment is None:

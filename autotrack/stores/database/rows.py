@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from autotrack.entities import Artifact, Dataset, Experiment, LoggedModel, Metric, Note, Run
+from autotrack.entities import Artifact, Dataset, Experiment, LoggedModel, Metric, Note, Run, experiment_id
 from autotrack.events import dataset_from_json
 from autotrack.stores.database import tables
 from autotrack.stores.database.codes import decode, digest
@@ -55,19 +55,29 @@ class Reader:
         return [Metric(key, decode(row.sort), row.step, row.timestamp) for row in rows]
 
     def list_experiments(self, connection: Connection) -> list[Experiment]:
-        """The experiments that have active runs, by name."""
-        counted = (
-            sa.select(_RUNS.experiment, sa.func.count().label("runs"))
-            .where(_RUNS.deleted_time.is_(None))
-            .group_by(_RUNS.experiment)
-            .subquery()
-        )
-        columns = tables.experiments.c
-        query = sa.select(columns.experiment_id, columns.text, counted.c.runs).join_from(
-            counted, tables.experiments, columns.id == counted.c.experiment
-        )
-        found = [Experiment(number, name, int(count)) for number, name, count in connection.execute(query)]
-        return sorted(found, key=lambda experiment: experiment.name)
+        """The experiments that have active runs or were described, by name."""
+        # All that this asks for stands in an index of runs.
+        counted = sa.select(_RUNS.experiment, sa.func.count()).where(_RUNS.deleted_time.is_(None))
+        counts = {int(number): int(count) for number, count in connection.execute(counted.group_by(_RUNS.experiment))}
+        facts = self._experiment_facts(connection)
+        found = sorted({*counts, *facts})
+        name_of = self.experiments.texts(connection, found)
+        named = {name_of(number): number for number in found}
+        return [
+            Experiment(experiment_id(name), name, counts.get(number, 0), facts.get(number, {}))
+            for name, number in sorted(named.items())
+        ]
+
+    def _experiment_facts(self, connection: Connection) -> dict[int, dict[str, Any]]:
+        columns = tables.experiment_facts.c
+        rows = connection.execute(sa.select(columns.experiment, columns.key, columns.value)).all()
+        key_of = self.names.texts(connection, {row.key for row in rows if row.key})
+        facts: dict[int, dict[str, Any]] = {}
+        for experiment, key, value in rows:
+            told = facts.setdefault(experiment, {})
+            if key:
+                told[key_of(key)] = json.loads(value)
+        return {experiment: _sorted(told) for experiment, told in facts.items()}
 
     def logged_files(self, connection: Connection, run: int) -> list[Artifact]:
         """The artifacts that events name."""
@@ -150,7 +160,10 @@ _KEYED: Final = {
 }
 _MODEL: Final = tuple(
     tables.models.c[name]
-    for name in ("path", "estimator_class", "serialization_format", "size", "registered_model_name", "digest")
+    for name in (
+        *("path", "estimator_class", "serialization_format", "size", "registered_model_name", "digest"),
+        *("model_id", "details"),
+    )
 )
 # "count" is a method of a row.
 _NOTE: Final = (
@@ -175,7 +188,14 @@ def _logged(
 
 def _model(row: Any) -> LoggedModel:
     return LoggedModel(
-        row.path, row.estimator_class, row.serialization_format, row.size, row.registered_model_name, row.digest
+        row.path,
+        row.estimator_class,
+        row.serialization_format,
+        row.size,
+        row.registered_model_name,
+        row.digest,
+        row.model_id or "",
+        {} if row.details is None else json.loads(row.details),
     )
 
 

@@ -154,6 +154,10 @@ class DatabaseStore(DatabaseRegistry):
             lambda connection: paging.children(connection, self._reader, run_ids, view, limit_each)
         )
 
+    def count_children(self, run_ids: Sequence[str], *, view: View = ACTIVE_RUNS) -> dict[str, int]:
+        """See `autotrack.stores.paging.count_children`."""
+        return self._database.read(lambda connection: paging.child_counts(connection, run_ids, view))
+
     def names_of(self, experiment: str | None = None) -> Names:
         """See `autotrack.stores.paging.names_of`."""
         return self._database.read(lambda connection: paging.names(connection, self._reader, experiment))

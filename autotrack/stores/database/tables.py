@@ -153,6 +153,9 @@ tags = _of_runs(
     sa.Index("tags_by_value", "key", "head", "run"),
 )
 
+removed_tags = _of_runs("removed_tags", [_row("key", sa.BigInteger())], _row("journal", sa.BigInteger()))
+"""Tags that were taken away: one that was set before, and is told later, does not come back."""
+
 metrics = _of_runs(
     "metrics",
     [_row("key", sa.BigInteger())],
@@ -206,6 +209,8 @@ models = _of_runs(
     _row("digest", Text()),
     _row("journal", sa.BigInteger()),
     _row("number", sa.BigInteger()),
+    sa.Column("model_id", Text(), comment="nothing where there is none"),
+    sa.Column("details", Text(), comment="JSON, nothing where there are none"),
 )
 
 notes = _of_runs(
@@ -228,6 +233,17 @@ facts = sa.Table(
     sa.Column("text", Text(), comment="the value where it is a text"),
     _row("journal", sa.BigInteger()),
     sa.PrimaryKeyConstraint("process", "key"),
+    sqlite_with_rowid=False,
+)
+
+experiment_facts = sa.Table(
+    "experiment_facts",
+    metadata,
+    _row("experiment", sa.BigInteger()),
+    _row("key", sa.BigInteger(), comment="0 in a row that says that the experiment was described"),
+    _row("value", Text(), comment="JSON"),
+    _row("journal", sa.BigInteger()),
+    sa.PrimaryKeyConstraint("experiment", "key"),
     sqlite_with_rowid=False,
 )
 
@@ -309,5 +325,5 @@ model_aliases = sa.Table(
     sa.PrimaryKeyConstraint("model", "hash"),
 )
 
-OF_RUNS: Final = (params, tags, metrics, points, datasets, artifacts, models, notes)
+OF_RUNS: Final = (params, tags, removed_tags, metrics, points, datasets, artifacts, models, notes)
 """The tables of what runs have."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -101,7 +101,9 @@ class Writer:
         names = set(state.facts)
         for facts in state.facts.values():
             names.update(facts)
-        experiments = set()
+        for facts in state.experiments.values():
+            names.update(facts)
+        experiments = set(state.experiments)
         for run in state.runs.values():
             names.update(run.params, run.tags, run.points, (run.process_id,))
             experiments.add(merging.experiment(run))
@@ -139,6 +141,7 @@ class Writer:
         if any(locked.get(batch.journals[name]) != last for name, (last, _) in batch.last.items()):
             raise Again
         self._write_facts(connection, batch)
+        self._write_experiment_facts(connection, batch)
         self._write_runs(connection, batch)
         change = sa.update(tables.journals).where(journals.id == sa.bindparam("this"))
         connection.execute(
@@ -150,11 +153,7 @@ class Writer:
         if not batch.state.facts:
             return
         processes = sorted(batch.names[process] for process in batch.state.facts)
-        names = tables.names.c
-        for chunk in chunked(processes, CHUNK):
-            connection.execute(
-                sa.select(names.id).where(names.id.in_(chunk)).order_by(names.id).with_for_update()
-            ).all()
+        _lock(connection, tables.names.c.id, processes)
         new = merging.Rows(processes)
         for process, facts in batch.state.facts.items():
             number = batch.names[process]
@@ -163,6 +162,21 @@ class Writer:
                 row = (number, batch.names[key], json.dumps(fact), text, batch.journals[place.journal_id])
                 new.take(row, place.journal_id)
         self._replace(connection, tables.facts, new)
+
+    def _write_experiment_facts(self, connection: Connection, batch: _Batch) -> None:
+        if not batch.state.experiments:
+            return
+        described = sorted(batch.experiments[name] for name in batch.state.experiments)
+        _lock(connection, tables.experiments.c.id, described)
+        new = merging.Rows(described)
+        for name, facts in batch.state.experiments.items():
+            number = batch.experiments[name]
+            # Of any journal: that it was described stays so.
+            new.take((number, 0, "null", next(iter(batch.journals.values()))), "")
+            for key, (place, fact) in facts.items():
+                row = (number, batch.names[key], json.dumps(fact), batch.journals[place.journal_id])
+                new.take(row, place.journal_id)
+        self._replace(connection, tables.experiment_facts, new)
 
     def _write_runs(self, connection: Connection, batch: _Batch) -> None:
         hashes = digests(batch.state.runs)
@@ -200,6 +214,7 @@ class Writer:
         numbers = merging.Numbers(batch.names, batch.journals)
         for table, rows in merging.rows_of_runs(batch.state, ids, numbers, known):
             self._replace(connection, table, rows)
+        self._replace_tags(connection, *merging.tags_of_runs(batch.state, ids, numbers, known))
         named = [
             ids[run_id]
             for run_id, run in batch.state.runs.items()
@@ -211,7 +226,7 @@ class Writer:
     def _replace(self, connection: Connection, table: sa.Table, new: merging.Rows) -> None:
         """Write rows in the place of those that are not later."""
         stale: list[Row] = []
-        for key, rank in _present(connection, table, new.rows):
+        for key, rank, _ in _present(connection, [table], new.rows):
             if key in new.rows:
                 if new.ranks[key] >= rank:
                     stale.append(key)
@@ -220,33 +235,62 @@ class Writer:
         delete(connection, table, stale)
         insert(connection, table, sorted([*new.added, *new.rows.values()]))
 
+    def _replace_tags(self, connection: Connection, tags: merging.Rows, removed: merging.Rows) -> None:
+        """Write tags, and that tags were taken away, each in the place of what is not later of both."""
+        ranks = {**tags.ranks, **removed.ranks}
+        stale: list[list[Row]] = [[], []]
+        for key, rank, place in _present(connection, [tables.tags, tables.removed_tags], ranks):
+            if key in ranks:
+                if ranks[key] >= rank:
+                    stale[place].append(key)
+                else:
+                    tags.rows.pop(key, None)
+                    removed.rows.pop(key, None)
+        for table, new, old in zip((tables.tags, tables.removed_tags), (tags, removed), stale):
+            delete(connection, table, old)
+            insert(connection, table, sorted([*new.added, *new.rows.values()]))
+
 
 def _names_models(run: RunState) -> bool:
     """Whether these entries name registered models."""
     return any(model.registered_model_name is not None for _, model in run.models.values())
 
 
-def _present(connection: Connection, table: sa.Table, keys: Collection[Row]) -> Iterable[tuple[Row, Any]]:
-    """The rows there are of these keys, and more of the same runs; each with what decides whether it stays."""
+def _lock(connection: Connection, column: Any, numbers: Collection[int]) -> None:
+    """Hold the rows of these numbers."""
+    for chunk in chunked(numbers, CHUNK):
+        connection.execute(sa.select(column).where(column.in_(chunk)).order_by(column).with_for_update()).all()
+
+
+def _present(
+    connection: Connection, places: Sequence[sa.Table], keys: Collection[Row]
+) -> Iterable[tuple[Row, Any, int]]:
+    """The rows there are of these keys, and more of the same runs.
+
+    Each with what decides whether it stays, and in which of the tables it is.
+    """
     if not keys:
         return
-    owner, key = list(table.primary_key)[:2]
-    rank = (
-        [table.c.step, table.c.timestamp, tables.journals.c.journal_id]
-        if table is tables.metrics
-        else [tables.journals.c.journal_id]
-    )
-    source = table.join(tables.journals, tables.journals.c.id == table.c.journal)
+    is_metrics = places[0] is tables.metrics
     by_owner: dict[int, list[Any]] = {}
     for number, other in keys:
         by_owner.setdefault(number, []).append(other)
     for owners in chunked(by_owner, 50):
         others = list(dict.fromkeys(other for number in owners for other in by_owner[number]))
         for chunk in chunked(others, CHUNK):
-            query = sa.select(owner, key, *rank).select_from(source).where(owner.in_(owners), key.in_(chunk))
+            queries = [_placed(number, table, owners, chunk) for number, table in enumerate(places)]
+            query = queries[0] if len(queries) == 1 else sa.union_all(*queries)
             for row in connection.execute(query):
-                found = row[1] if isinstance(row[1], int) else bytes(row[1])
-                yield (row[0], found), (tuple(row[2:]) if len(rank) > 1 else row[2])
+                found = row[2] if isinstance(row[2], int) else bytes(row[2])
+                yield (row[1], found), (tuple(row[3:]) if is_metrics else row[3]), row[0]
+
+
+def _placed(number: int, table: sa.Table, owners: Sequence[int], keys: Sequence[Any]) -> sa.Select[Any]:
+    owner, key = list(table.primary_key)[:2]
+    rank = [table.c.step, table.c.timestamp] if table is tables.metrics else []
+    query = sa.select(sa.literal_column(str(number)), owner, key, *rank, tables.journals.c.journal_id)
+    source = table.join(tables.journals, tables.journals.c.id == table.c.journal)
+    return query.select_from(source).where(owner.in_(owners), key.in_(keys))
 
 
 def _journals(connection: Connection, names: Iterable[str]) -> dict[str, tuple[int, int]]:

@@ -12,12 +12,7 @@ from typing import Final
 from autotrack.stores.local.tables import SCHEMA_VERSION
 
 STEPS: Final[dict[int, tuple[str, ...]]] = {
-    # 3 to 6: the meaning of lines, and how names are stored, changed.
-    6: ("CREATE INDEX files_on_disk ON files (state) WHERE state <> 6",),
-    7: (
-        "CREATE TABLE unregistered (run INTEGER, path TEXT, PRIMARY KEY (run, path)) WITHOUT ROWID",
-        "INSERT INTO unregistered (run, path) SELECT run, path FROM models WHERE registered_model_name IS NOT NULL",
-    ),
+    # Up to 8: lines have a meaning now that they had not then, which only folding them anew tells.
 }
 """Version → what makes of it the next one."""
 

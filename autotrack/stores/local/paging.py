@@ -105,6 +105,20 @@ def children(
     return found
 
 
+def child_counts(connection: sqlite3.Connection, run_ids: Sequence[str], view: View) -> dict[str, int]:
+    """See `autotrack.stores.paging.count_children`."""
+    found = dict.fromkeys(run_ids, 0)
+    wanted = list(found)
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = [encode(run_id) for run_id in wanted[start : start + _CHUNK]]
+        query = (
+            f"SELECT parent_run_id, count(*) FROM runs WHERE parent_run_id IN ({', '.join('?' * len(chunk))}) "
+            f"AND {VIEWS[view]} GROUP BY parent_run_id"
+        )
+        found.update((decode(parent), int(count)) for parent, count in connection.execute(query, chunk))
+    return found
+
+
 def names(connection: sqlite3.Connection, experiment: str | None) -> Names:
     """See `autotrack.stores.paging.names_of`."""
     where = where_of(None, None if experiment is None else [experiment], "active")

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from autotrack.entities import Artifact, Dataset, Experiment, LoggedModel, Metric, Note, Run
+from autotrack.entities import Artifact, Dataset, Experiment, LoggedModel, Metric, Note, Run, experiment_id
 from autotrack.events import dataset_from_json
 from autotrack.stores.local.sql import BROKEN, KEY, NEWEST_FIRST, Bound, decode, encode
 
@@ -19,6 +19,9 @@ _RUN: Final = (
     "SELECT id, run_id, name, experiment, status, start_time, end_time, parent_run_id, process_id, error, "
     f"{BROKEN}, deleted_time FROM runs"
 )
+
+
+_MODEL: Final = "path, estimator_class, serialization_format, size, registered_model_name, digest, model_id, details"
 
 
 def search(
@@ -45,10 +48,8 @@ def runs(connection: sqlite3.Connection, keys: Sequence[int]) -> list[Run]:
         for run, body in _logged(connection, "datasets", "body", chunk):
             datasets[run].append(dataset_from_json(json.loads(body)))
         models: dict[int, list[LoggedModel]] = {key: [] for key in chunk}
-        columns = "path, estimator_class, serialization_format, size, registered_model_name, digest"
-        for run, path, cls, form, size, registered, digest in _logged(connection, "models", columns, chunk):
-            registered = None if registered is None else decode(registered)
-            models[run].append(LoggedModel(decode(path), decode(cls), decode(form), size, registered, decode(digest)))
+        for run, *model in _logged(connection, "models", _MODEL, chunk):
+            models[run].append(_model(*model))
         notes: dict[int, list[Note]] = {key: [] for key in chunk}
         for run, kind, subject, message, count in _logged(connection, "notes", "kind, subject, message, count", chunk):
             notes[run].append(Note(decode(kind), decode(subject), decode(message), count))
@@ -107,12 +108,19 @@ def histories(connection: sqlite3.Connection, run: int) -> dict[str, list[Metric
 
 
 def experiments(connection: sqlite3.Connection) -> list[Experiment]:
-    """The experiments that have active runs, by name."""
-    query = (
-        "SELECT experiment_id, experiment, count(*) FROM runs WHERE deleted_time IS NULL "
-        "GROUP BY experiment ORDER BY CAST(experiment AS BLOB)"
-    )
-    return [Experiment(number, decode(name), count) for number, name, count in connection.execute(query)]
+    """The experiments that have active runs or were described, by name."""
+    # All that this asks for stands in an index of runs.
+    query = "SELECT experiment, count(*) FROM runs WHERE deleted_time IS NULL GROUP BY experiment"
+    counts = {decode(name): int(count) for name, count in connection.execute(query)}
+    facts: dict[str, dict[str, Any]] = {
+        decode(name): {} for (name,) in connection.execute("SELECT name FROM experiments")
+    }
+    for name, key, value in connection.execute("SELECT experiment, key, value FROM experiment_facts"):
+        facts[decode(name)][decode(key)] = json.loads(value)
+    return [
+        Experiment(experiment_id(name), name, counts.get(name, 0), _sorted(facts.get(name, {})))
+        for name in sorted({*counts, *facts})
+    ]
 
 
 def logged_artifacts(connection: sqlite3.Connection, run: int) -> list[Artifact]:
@@ -156,6 +164,21 @@ def _of(
 ) -> Iterator[Any]:
     places = ", ".join("?" * len(chunk))
     return iter(connection.execute(f"{query} WHERE {column} IN ({places}){order}", chunk))
+
+
+def _model(
+    path: Any, cls: Any, form: Any, size: int | None, registered: Any, digest: Any, model_id: Any, details: str | None
+) -> LoggedModel:
+    return LoggedModel(
+        decode(path),
+        decode(cls),
+        decode(form),
+        size,
+        None if registered is None else decode(registered),
+        decode(digest),
+        decode(model_id),
+        {} if details is None else json.loads(details),
+    )
 
 
 def _facts(connection: sqlite3.Connection, process: str | bytes) -> dict[str, Any]:

@@ -173,6 +173,10 @@ class LocalStore(Registering):
         """See `autotrack.stores.paging.children_of`."""
         return self._with_index(lambda index: paging.children(index.connection, run_ids, view, limit_each))
 
+    def count_children(self, run_ids: Sequence[str], *, view: View = ACTIVE_RUNS) -> dict[str, int]:
+        """See `autotrack.stores.paging.count_children`."""
+        return self._with_index(lambda index: paging.child_counts(index.connection, run_ids, view))
+
     def names_of(self, experiment: str | None = None) -> Names:
         """See `autotrack.stores.paging.names_of`."""
         return self._with_index(lambda index: paging.names(index.connection, experiment))

@@ -5,13 +5,15 @@ what a run has, and has one index in the order of its values, to find and sort r
 the other texts apart, of texts the first `TEXT_LENGTH` bytes (``start``).
 
 ``unregistered`` names the models with a registered name that the registry of the folder may not have yet.
+``removed_tags`` has the tags that were taken away, each with the journal that said so, so that one set before, which is
+met later, does not come back. ``experiments`` names those that were described, ``experiment_facts`` has what was told.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 
 # States of a journal file.
 HEADLESS: Final = 0
@@ -55,6 +57,7 @@ CREATE TABLE params (
 CREATE TABLE tags (
     run INTEGER, key INTEGER, value TEXT NOT NULL, journal INTEGER NOT NULL,
     start BLOB AS (coalesce(substr(CAST(value AS BLOB), 1, 64), x'')) VIRTUAL, PRIMARY KEY (run, key)) WITHOUT ROWID;
+CREATE TABLE removed_tags (run INTEGER, key INTEGER, journal INTEGER NOT NULL, PRIMARY KEY (run, key)) WITHOUT ROWID;
 CREATE TABLE metrics (
     run INTEGER, key INTEGER, value REAL, step INTEGER NOT NULL, timestamp INTEGER NOT NULL, journal INTEGER NOT NULL,
     PRIMARY KEY (run, key)) WITHOUT ROWID;
@@ -69,8 +72,8 @@ CREATE TABLE artifacts (
 ) WITHOUT ROWID;
 CREATE TABLE models (
     run INTEGER, path TEXT, estimator_class TEXT NOT NULL, serialization_format TEXT NOT NULL, size INTEGER,
-    registered_model_name TEXT, digest TEXT NOT NULL, journal INTEGER NOT NULL, number INTEGER NOT NULL,
-    PRIMARY KEY (run, path)
+    registered_model_name TEXT, digest TEXT NOT NULL, model_id TEXT NOT NULL, details TEXT, journal INTEGER NOT NULL,
+    number INTEGER NOT NULL, PRIMARY KEY (run, path)
 ) WITHOUT ROWID;
 CREATE INDEX models_registered ON models (registered_model_name) WHERE registered_model_name IS NOT NULL;
 CREATE TABLE unregistered (run INTEGER, path TEXT, PRIMARY KEY (run, path)) WITHOUT ROWID;
@@ -79,6 +82,10 @@ CREATE TABLE notes (
     number INTEGER NOT NULL, PRIMARY KEY (run, kind, subject, message)) WITHOUT ROWID;
 CREATE TABLE facts (
     process_id TEXT, key TEXT, value TEXT NOT NULL, text TEXT, journal INTEGER NOT NULL, PRIMARY KEY (process_id, key)
+) WITHOUT ROWID;
+CREATE TABLE experiments (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE experiment_facts (
+    experiment TEXT, key TEXT, value TEXT NOT NULL, journal INTEGER NOT NULL, PRIMARY KEY (experiment, key)
 ) WITHOUT ROWID;
 CREATE TABLE problems (id INTEGER PRIMARY KEY, file INTEGER NOT NULL, message TEXT NOT NULL);
 """

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, Final
 
 from autotrack.entities import ACTIVE, BROKEN, DEFAULT_EXPERIMENT, KILLED, RUNNING, experiment_id
@@ -16,6 +18,7 @@ from autotrack.events import (
     ArtifactLogged,
     DatasetLogged,
     Event,
+    ExperimentDescribed,
     LifecycleSet,
     MetricsLogged,
     ModelLogged,
@@ -24,6 +27,7 @@ from autotrack.events import (
     ProcessDescribed,
     RunEnded,
     RunStarted,
+    TagsDeleted,
     TagsSet,
     dataset_to_json,
 )
@@ -63,12 +67,27 @@ _STATEMENTS: Final = {
     "datasets": _upsert("datasets", "run name context", "digest body number"),
     "artifacts": _upsert("artifacts", "run path", "size digest"),
     "models": _upsert(
-        "models", "run path", "estimator_class serialization_format size registered_model_name digest number"
+        "models",
+        "run path",
+        "estimator_class serialization_format size registered_model_name digest model_id details number",
     ),
     "unregistered": "INSERT OR IGNORE INTO unregistered (run, path) VALUES (?, ?)",
     "notes": _upsert("notes", "run kind subject message", "count number"),
     "facts": _upsert("facts", "process_id key", "value text"),
+    "experiments": "INSERT OR IGNORE INTO experiments (name) VALUES (?)",
+    "experiment_facts": _upsert("experiment_facts", "experiment key", "value"),
 }
+_REMOVED: Final = _upsert("removed_tags", "run key", "")
+_TAG_REMOVED: Final = (
+    "DELETE FROM tags WHERE run = ?1 AND key = ?2 AND (journal = ?3 OR (SELECT journal_id FROM journals WHERE id = ?3) "
+    "> (SELECT journal_id FROM journals WHERE id = tags.journal))"
+)
+# What takes the tag away later, by the order of the journals, stays; within one journal, what comes now is the later.
+_TAG: Final = _STATEMENTS["tags"].replace(
+    "VALUES (?, ?, ?, ?)",
+    "SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM removed_tags AS gone WHERE run = ?1 AND key = ?2 AND "
+    "(SELECT journal_id FROM journals WHERE id = gone.journal) > (SELECT journal_id FROM journals WHERE id = ?4))",
+)
 _METRIC: Final = (
     "INSERT INTO metrics (run, key, value, step, timestamp, journal) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
     "SET value = excluded.value, step = excluded.step, timestamp = excluded.timestamp, journal = excluded.journal "
@@ -154,6 +173,8 @@ class Batch:
         self._updates: dict[str, list[dict[str, Any]]] = {_STARTED: [], _ENDED: [], _MOVED: []}
         self._metrics: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._settled: list[tuple[int, int, int]] = []
+        (removed,) = connection.execute("SELECT EXISTS (SELECT 1 FROM removed_tags)").fetchone()
+        self._has_removed_tags = bool(removed)
         self.rows: dict[str, list[tuple[Bound, ...]]] = {table: [] for table in _STATEMENTS}
 
     @property
@@ -174,7 +195,10 @@ class Batch:
             updates.clear()
         for table, rows in self.rows.items():
             if rows:
-                many(_STATEMENTS[table], rows)
+                if table == "tags" and self._has_removed_tags:
+                    self._write_tags(rows)
+                else:
+                    many(_STATEMENTS[table], rows)
                 rows.clear()
         many(_METRIC, self._metrics.values())
         self._metrics.clear()
@@ -247,6 +271,10 @@ class Batch:
             case TagsSet(run_id, texts):
                 run = self.run(run_id)
                 rows["tags"] += [(run, self.key(key), encode(text), journal) for key, text in texts.items()]
+            case TagsDeleted(run_id, keys):
+                run = self.run(run_id)
+                rows["tags"] += [(run, self.key(key), None, journal) for key in keys]
+                self._has_removed_tags = True
             case MetricsLogged(run_id, metrics):
                 run = self.run(run_id)
                 points = [
@@ -265,7 +293,8 @@ class Batch:
                 told = encode(model.path), encode(model.estimator_class), encode(model.serialization_format)
                 registered = None if model.registered_model_name is None else encode(model.registered_model_name)
                 size, digest = _clamp_optional(model.size), encode(model.digest)
-                rows["models"].append((self.run(run_id), *told, size, registered, digest, number, journal))
+                more = encode(model.model_id), json.dumps(dict(model.details)) if model.details else None
+                rows["models"].append((self.run(run_id), *told, size, registered, digest, *more, number, journal))
                 if registered is not None:
                     rows["unregistered"].append((self.run(run_id), told[0]))
             case NoteLogged(run_id, note):
@@ -277,6 +306,11 @@ class Batch:
                 time = None if event.stage == ACTIVE else clamp(event.time)
                 row = {"deleted_time": time, "lifecycle_journal": place.journal_id, "lifecycle_number": number}
                 self._update(event.run_id, _MOVED, row, "lifecycle")
+            case ExperimentDescribed(name, told_facts):
+                experiment = encode(name)
+                found = [(experiment, encode(key), json.dumps(fact), journal) for key, fact in told_facts.items()]
+                rows["experiments"].append((experiment,))
+                rows["experiment_facts"] += found
 
     def started(self, file: int, place: JournalPlace, number: int, event: RunStarted) -> None:
         """Take in the start of a run."""
@@ -299,12 +333,23 @@ class Batch:
         """Take in the end of a run."""
         row = {
             "status": encode(event.status),
-            "end_time": clamp(event.end_time),
+            "end_time": None if event.status == RUNNING else clamp(event.end_time),
             "error": None if event.error is None else encode(event.error),
             "end_journal": place.journal_id,
             "end_number": number,
         }
         self._update(event.run_id, _ENDED, row, "end")
+
+    def _write_tags(self, rows: Sequence[tuple[Bound, ...]]) -> None:
+        """Write tags that were set and, without a value, taken away, in the order in which that came."""
+        many = self._connection.executemany
+        for is_removed, some in groupby(rows, lambda row: row[2] is None):
+            if is_removed:
+                keys = [(run, key, journal) for run, key, _, journal in some]
+                many(_REMOVED, keys)
+                many(_TAG_REMOVED, keys)
+            else:
+                many(_TAG, some)
 
     def _update(self, run_id: str, statement: str, row: dict[str, Any], what: str) -> None:
         run = self._runs.get(run_id) or self._find_run(run_id)
