@@ -19,6 +19,7 @@ async function show(figure) {
     const plot = (await plotsOf(figure)).get(figure.dataset.plot);
     if (!plot) return;
     const drawing = await draw(area, plot);
+    area.setAttribute("role", "group"); // there are buttons in it now
     area.setAttribute("aria-label", describe(plot));
     addTools(figure, plot, drawing);
   } catch (error) {
