@@ -128,7 +128,7 @@ def telling(handler: Handler) -> Handler:
 def query(request: Request, name: str) -> str:
     """A parameter of the address; lone surrogates, which a file's name may have, come as they were sent."""
     values = parse_qs(request.scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="surrogatepass")
-    return values.get(name, [""])[-1]
+    return str(values.get(name, [""])[-1])
 
 
 def respond(value: Any, status: int = 200) -> Response:
