@@ -63,16 +63,9 @@ def described(run):
         "params": dict(sorted(run.data.params.items())),
         "metrics": sorted(run.data.metrics),
         "tags": dict(sorted(tags.items())),
-        "datasets": sorted(
-            [
-                one.dataset.name,
-                one.dataset.source_type,
-                one.dataset.schema,
-                one.dataset.profile,
-                [t.value for t in one.tags],
-            ]
-            for one in datasets
-        ),
+        # Which contexts is seen by itself: MLflow's server keeps the first that a run names for a data set.
+        "datasets": sorted({(one.dataset.name, one.dataset.source_type, one.dataset.schema) for one in datasets}),
+        "profiles": sorted({one.dataset.profile for one in datasets}),
         "has_end": run.info.end_time is not None,
     }
 
@@ -124,6 +117,7 @@ def logging(client):
     run_id = outer.info.run_id
     client.delete_tag(run_id, "a")
     see("outer", described(client.get_run(run_id)))
+    see("contexts", [[tag.value for tag in one.tags] for one in client.get_run(run_id).inputs.dataset_inputs])
     see("outer files", files(client, run_id))
     with tempfile.TemporaryDirectory() as folder:
         place = mlflow.artifacts.download_artifacts(
