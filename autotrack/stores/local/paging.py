@@ -27,7 +27,7 @@ EFFORT = Effort()
 _TIES: Final = ("runs.start_time", "runs.start_journal", "runs.start_number", "runs.run_id")
 _OLDEST_FIRST: Final = ", ".join(f"{column} ASC" for column in _TIES)
 _CHUNK: Final = 500
-_LARGE: Final = 2000
+_LARGE: Final = 500
 """Of an experiment with more runs, not each is asked for the names that it has."""
 _PROBES: Final = 20_000
 _LEAST_PROBES: Final = 20
