@@ -629,6 +629,7 @@ def test_facts_of_experiments_are_copied_where_both_stores_keep_them(memory: Sto
     assert {each.name: each.facts for each in only.experiments()} == {"e": facts, "f": {}}
     only.close()
     for number, uri in enumerate(STORES.values()):
+        (tmp_path / str(number)).mkdir()
         target = open_store(uri.format(tmp_path / str(number)))
         copy_runs(memory, target)
         keeps = not uri.startswith("mlruns")
