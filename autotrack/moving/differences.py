@@ -20,6 +20,7 @@ from autotrack.events import (
     DatasetLogged,
     Entry,
     Event,
+    ExperimentDescribed,
     LifecycleSet,
     MetricsLogged,
     ModelLogged,
@@ -158,6 +159,12 @@ def facts_entries(told: Difference) -> list[Entry]:
         return []
     journal_id = f"{stamp(told.run.start_time)}-{_hash(facts_key(told))}"
     return _numbered(journal_id, [ProcessDescribed(told.run.process_id, told.facts)])
+
+
+def described(source: Mapping[str, Mapping[str, Any]], target: Mapping[str, Mapping[str, Any]]) -> list[Entry]:
+    """What is to be told of experiments, whose facts are given by their names; a target may pass over it."""
+    changes = {name: _changed(facts, target.get(name, {})) for name, facts in source.items()}
+    return _numbered(new_journal_id(), [ExperimentDescribed(name, facts) for name, facts in changes.items() if facts])
 
 
 def facts_key(told: Difference) -> str:
