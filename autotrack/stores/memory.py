@@ -17,7 +17,7 @@ from autotrack.events import Entry
 from autotrack.stores import scanning
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.base import ACTIVE_RUNS, View, in_view
-from autotrack.stores.glances import Points, Standing
+from autotrack.stores.glances import Points
 from autotrack.stores.registering import Change, Logged, Registering, RegistryState
 from autotrack.stores.registry import is_name
 from autotrack.stores.state import RunState, State, clamp
@@ -131,11 +131,11 @@ class MemoryStore(Registering):
             facts = {name: latest.sorted_by_key() for name, latest in self._state.experiments.items()}
         return scanning.experiments(self._newest_first(ACTIVE_RUNS), facts)
 
-    def standing(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Standing | None:
-        """See `autotrack.stores.glances.standing`."""
+    def outline(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Run | None:
+        """See `autotrack.stores.glances.outline`."""
         with self._state.lock:
             state = self._state.runs.get(run_id)
-            return None if state is None else state.standing(params, tags)
+            return None if state is None else state.outline(params, tags)
 
     def last_points(self, run_ids: Sequence[str]) -> dict[str, Points]:
         """See `autotrack.stores.glances.last_points`."""
