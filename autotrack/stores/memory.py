@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from autotrack.entities import Artifact, Experiment, Metric, Run
+from autotrack.entities import DEFAULT_EXPERIMENT, Artifact, Experiment, Metric, Run
 from autotrack.errors import RunNotFound, StoreError
 from autotrack.events import Entry
 from autotrack.stores import scanning
@@ -146,7 +146,8 @@ class MemoryStore(Registering):
         """See `autotrack.stores.glances.experiment_facts`."""
         with self._state.lock:
             told = self._state.experiments
-            known = set(told) | {run.started[1].experiment for run in self._state.runs.values() if run.started}
+            runs = self._state.runs.values()
+            known = set(told) | {run.started[1].experiment if run.started else DEFAULT_EXPERIMENT for run in runs}
             wanted = known if names is None else known.intersection(names)
             return {name: told[name].sorted_by_key() if name in told else {} for name in wanted}
 

@@ -19,9 +19,9 @@ _OUTLINE: Final = (
 _KNOWN: Final = ("SELECT 1 FROM experiments WHERE name = ?", "SELECT 1 FROM runs WHERE experiment = ? LIMIT 1")
 # From each name to the next one along the index, however many runs there are of it.
 _NAMED: Final = (
-    "WITH RECURSIVE named (name) AS (SELECT min(experiment) FROM runs UNION ALL "
-    "SELECT (SELECT min(experiment) FROM runs WHERE experiment > name) FROM named WHERE name IS NOT NULL) "
-    "SELECT name FROM named WHERE name IS NOT NULL"
+    "WITH RECURSIVE named (reached) AS (SELECT min(experiment) FROM runs UNION ALL SELECT (SELECT min(experiment) "
+    "FROM runs WHERE experiment > named.reached) FROM named WHERE named.reached IS NOT NULL) "
+    "SELECT reached FROM named WHERE reached IS NOT NULL"
 )
 
 
