@@ -41,7 +41,9 @@ def events(number: int, *, experiment: str = "Default", parent: int | None = Non
     """The events of a run: run 3 is still going on, run 4 failed."""
     own = run_id(number)
     found: list[Event] = [
-        RunStarted(own, f"Ridge {number}", START + number * 1000, experiment, None if parent is None else run_id(parent)),
+        RunStarted(
+            own, f"Ridge {number}", START + number * 1000, experiment, None if parent is None else run_id(parent)
+        ),
         ParamsLogged(own, {"alpha": str(number), "solver": "auto", "steps": f"[Scaler({number})]"}),
         MetricsLogged(
             own,
@@ -52,7 +54,9 @@ def events(number: int, *, experiment: str = "Default", parent: int | None = Non
     if parent is not None:
         found.append(TagsSet(own, {CANDIDATE: str(number)}))
     if number != 3:
-        found.append(RunEnded(own, "FAILED" if number == 4 else "FINISHED", START + number * 1000 + 250, "ValueError: no"))
+        found.append(
+            RunEnded(own, "FAILED" if number == 4 else "FINISHED", START + number * 1000 + 250, "ValueError: no")
+        )
     return found
 
 
