@@ -1,8 +1,9 @@
-"""Numbers that stand below one another, and names of metrics as people say them."""
+"""Numbers that stand below one another, names of metrics as people say them, texts in addresses."""
 
 from __future__ import annotations
 
 import math
+from urllib.parse import quote
 
 from autotrack.server.pages.formatting import number
 
@@ -23,3 +24,8 @@ def spoken(name: str) -> str:
     words = name.replace("_", " ")
     head, _, last = words.rpartition(" ")
     return f"{head} ({last})" if head and last in ("binary", "macro", "micro", "samples") else words
+
+
+def urlencode(text: object) -> str:
+    """A text as a part of an address. Jinja's own filter fails at lone surrogates."""
+    return quote(str(text).encode("utf-8", "replace"), safe="/")

@@ -54,7 +54,7 @@ def difference(old: Run, new: Run) -> dict[str, Any]:
 
     Returns
     -------
-    ``run``: what the old one is; ``params``, ``metrics``, ``data``, ``code``, ``packages``: a list of mappings each with
+    ``run``: what the old one is; ``params``, ``metrics``, ``data``, ``code``, ``packages``: lists of mappings with
     ``key``, ``old``, ``new``; those of metrics with ``change``: ``"better"``, ``"worse"``, or ``"changed"`` where the
     name does not tell. ``None`` stands for what one of them lacks. ``same`` names the kinds in which nothing changed.
     """
@@ -65,7 +65,12 @@ def difference(old: Run, new: Run) -> dict[str, Any]:
         "code": _changed(_code(old), _code(new)),
         "packages": _changed(_packages(old), _packages(new)),
     }
-    known = {"params": new.params, "metrics": new.metrics, "data": new.datasets, "code": new.process}
+    known = {
+        "params": new.params,
+        "metrics": [key for key in new.metrics if key in old.metrics and not is_about_the_fit(key)],
+        "data": new.datasets,
+        "code": new.process,
+    }
     return {
         "run": {
             "run_id": old.run_id,
@@ -77,6 +82,24 @@ def difference(old: Run, new: Run) -> dict[str, Any]:
         "is_any": any(told.values()),
         "same": [kind for kind, there in known.items() if there and not told[kind]],
     }
+
+
+def part_params(found: dict[str, Any], changed: Mapping[str, bool]) -> None:
+    """Set params apart (``minor``) that say little: defaults of what the old run lacks, and what only that one has.
+
+    Parameters
+    ----------
+    found : from `difference`; its ``params`` are what is left.
+    changed : of the new run's params, whether each differs from its default, where that is known.
+    """
+    minor = []
+    for row in found["params"]:
+        is_new_default = row["old"] is None and changed.get(row["key"]) is False
+        is_gone = row["new"] is None and not found["run"]["same_estimator"]
+        if is_new_default or is_gone:
+            minor.append(row)
+    found["minor"] = minor
+    found["params"] = [row for row in found["params"] if row not in minor]
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,18 @@ from typing import Any, Final
 from autotrack.entities import Dataset, Run
 from autotrack.models.defaults import NoDefault, defaults_of
 
-_MAIN_PACKAGES: Final = "scikit-learn numpy scipy pandas polars joblib xgboost lightgbm catboost autotrack".split()
+_MAIN_PACKAGES: Final = (
+    "scikit-learn",
+    "numpy",
+    "scipy",
+    "pandas",
+    "polars",
+    "joblib",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "autotrack",
+)
 _COLUMNS: Final = 500
 
 

@@ -16,9 +16,21 @@ TRAINING: Final = "training"
 _BEFORE: Final = f"{TRAINING}_"
 _BINARY: Final = "_binary"
 _FIRST: Final = (
-    "roc_auc average_precision accuracy balanced_accuracy f1 f1_binary log_loss r2 root_mean_squared_error "
-    "mean_absolute_error mean_squared_error score precision recall"
-).split()
+    "roc_auc",
+    "average_precision",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "f1_binary",
+    "log_loss",
+    "r2",
+    "root_mean_squared_error",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "score",
+    "precision",
+    "recall",
+)
 """The metrics that say most come first; the others follow by name."""
 
 _COUNTED: Final = re.compile(r"(?P<name>.+?)-(?P<call>\d+)")
@@ -122,7 +134,7 @@ def table(run: Run, info: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 
 def _mend_binary(rows: dict[tuple[str, int], dict[str, Any]], columns: Sequence[str]) -> None:
-    """Without metrics of our own for the positive class, a plain ``f1`` is the only one that there is to stand beside."""
+    """Without metrics of our own for the positive class, a plain ``f1`` is the only one to stand beside."""
     for name, call in list(rows):
         plain = (name.removesuffix(_BINARY), call)
         if name.endswith(_BINARY) and plain in rows and not set(rows[plain]["cells"]) & set(rows[name, call]["cells"]):
@@ -170,7 +182,8 @@ def headline(found: Mapping[str, Any], run: Run) -> list[dict[str, Any]]:
             if TRAINING in row["cells"]
         ]
     if not large:
-        large = [{"name": row["name"], "data": "", **row} for row in found["others"]]
+        others = [row for row in found["others"] if not row["is_seconds"]]
+        large = [{"name": row["name"], "data": "", **row} for row in others]
     return large[:_LARGE]
 
 

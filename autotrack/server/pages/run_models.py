@@ -11,6 +11,7 @@ from typing import Any, Final
 from autotrack.digests import open_file
 from autotrack.entities import LoggedModel, Run
 from autotrack.errors import AutotrackError, ModelError
+from autotrack.models import importing
 from autotrack.models.estimators import Estimator, estimator_of
 from autotrack.models.formats import PICKLE, SKOPS
 from autotrack.models.inspecting_pickle import read_pickle
@@ -18,6 +19,7 @@ from autotrack.models.inspecting_skops import read_skops
 from autotrack.models.loading import RUN_CODE
 from autotrack.models.mlmodel import MLMODEL, ModelInfo, parse_mlmodel
 from autotrack.models.signature import Signature, TensorSpec
+from autotrack.models.symbols import Reading
 from autotrack.stores.base import Store
 
 LOOKED_INTO: Final = 16 * 2**20
@@ -29,12 +31,14 @@ _SMALL: Final = 2**20
 _NUMBERS: Final = {"integer": 0, "long": 0, "float": 0.0, "double": 0.0, "boolean": False}
 
 
-def describe(store: Store, run: Run, model: LoggedModel, *, deep: bool = True) -> dict[str, Any]:
+def describe(store: Store, run: Run, model: LoggedModel, *, deep: bool = True, uri: str = "") -> dict[str, Any]:
     """A model as JSON types; what cannot be read is told in ``problem``.
 
     Parameters
     ----------
-    deep : look into the model's file for its estimators, if that is no larger than `LOOKED_INTO`.
+    deep : look into the model's file for its estimators and what loading it imports, if that is no larger than
+        `LOOKED_INTO`.
+    uri : by which the snippets name it; its ``runs:/`` URI when left out.
     """
     found: dict[str, Any] = {
         "path": model.path,
@@ -47,6 +51,7 @@ def describe(store: Store, run: Run, model: LoggedModel, *, deep: bool = True) -
         "signature": None,
         "requirements": [],
         "estimator": None,
+        "loading": None,
         "problem": None,
         "flavors": [],
         "python_version": "",
@@ -63,12 +68,19 @@ def describe(store: Store, run: Run, model: LoggedModel, *, deep: bool = True) -
             "signature": _signature(info.signature),
             "requirements": _requirements(store, run, model),
         }
-        if deep:
-            found["estimator"] = _estimator(store, run, model, info)
+        reading = look_into(store, run, model, info) if deep else None
+        if reading is not None:
+            tree = estimator_of(reading.root)
+            found["estimator"] = None if tree is None else _tree(tree)
+            found["loading"] = {
+                "types": importing.grouped(reading.names),
+                "dangers": importing.dangers(reading.names),
+                "carries_code": importing.carries_code(reading.names),
+                "trouble": reading.trouble,
+            }
     except (AutotrackError, OSError, UnicodeDecodeError) as error:
         found["problem"] = str(error)
-    uri = f"runs:/{run.run_id}/{model.path}"
-    found["snippets"] = snippets(uri, info, _payload(store, run, model, info))
+    found["snippets"] = snippets(uri or f"runs:/{run.run_id}/{model.path}", info, _payload(store, run, model, info))
     return found
 
 
@@ -153,13 +165,8 @@ def _signature(signature: Signature | None) -> dict[str, Any] | None:
     return sides
 
 
-def _estimator(store: Store, run: Run, model: LoggedModel, info: ModelInfo) -> dict[str, Any] | None:
-    tree = look_into(store, run, model, info)
-    return None if tree is None else _tree(tree)
-
-
-def look_into(store: Store, run: Run, model: LoggedModel, info: ModelInfo) -> Estimator | None:
-    """The estimators that a model's file describes; ``None`` for a format that is not looked into, or a large file.
+def look_into(store: Store, run: Run, model: LoggedModel, info: ModelInfo) -> Reading | None:
+    """What a model's file would make; ``None`` for a format that is not looked into, or a large file.
 
     Raises
     ------
@@ -173,8 +180,7 @@ def look_into(store: Store, run: Run, model: LoggedModel, info: ModelInfo) -> Es
     if path.stat().st_size > LOOKED_INTO or (form != SKOPS and form not in RUN_CODE):
         return None
     with open_file(path) as file:
-        reading = read_skops(file, path) if form == SKOPS else read_pickle(file)
-    return estimator_of(reading.root)
+        return read_skops(file, path) if form == SKOPS else read_pickle(file)
 
 
 def _tree(estimator: Estimator) -> dict[str, Any]:

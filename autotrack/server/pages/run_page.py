@@ -52,7 +52,11 @@ def look(store: Store, run_id: str) -> dict[str, Any]:
     histories = run_plots.history_plots(store, run)
     models = [run_models.describe(store, run, model) for model in run.models]
     old = run_before.before(store, run)
+    params = run_facts.params(run, run_models.changed_params(models))
     difference = None if old is None else run_before.difference(old, run)
+    if difference is not None:
+        known = {row["key"]: not row["is_default"] for row in params if row["is_default"] is not None}
+        run_before.part_params(difference, known)
     large = run_metrics.headline(metrics, run)
     _mark_changes(large, difference)
     return {
@@ -64,11 +68,12 @@ def look(store: Store, run_id: str) -> dict[str, Any]:
         "first_plot": run_plots.first(plots) or (histories[0] if histories else None),
         "plots": plots,
         "histories": histories,
-        "params": run_facts.params(run, run_models.changed_params(models)),
+        "params": params,
         "metrics": metrics,
         "datasets": [run_facts.dataset(data) for data in run.datasets],
         "models": models,
         "versions": _versions(store, run),
+        "has_registry": registry_of(store) is not None,
         "diagram": _DIAGRAM if _DIAGRAM in paths else None,
         "trace": _trace(store, run, paths),
         "notes": run_facts.notes(run),

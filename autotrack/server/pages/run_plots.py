@@ -23,9 +23,19 @@ if TYPE_CHECKING:
 
 _TRAINING: Final = "training_"
 _PREFERRED: Final = (
-    "roc_curve predicted_vs_actual confusion_matrix residuals precision_recall_curve heat_map learning_curve "
-    "validation_curve calibration_curve scatter"
-).split()
+    "roc_curve",
+    "predicted_vs_actual",
+    "confusion_matrix",
+    "residuals",
+    "precision_recall_curve",
+    "heat_map",
+    "learning_curve",
+    "validation_curve",
+    "calibration_curve",
+    "scatter",
+)
+"""Kinds of plots, the one first that says most about a model."""
+
 _HISTORY: Final = 500
 _MOST_HISTORIES: Final = 60
 _ALIASES: Final = {"auc": "AUC", "average_precision": "average precision", "brier_score": "Brier score"}
@@ -43,7 +53,7 @@ def to_json(value: Any) -> Any:
 
 
 def read(run: RunView) -> tuple[list[dict[str, Any]], list[str]]:
-    """The run's plots, each with ``name``, ``kind``, ``title``, ``subtitle``, ``note``, ``about`` and ``data``, and what of its files cannot be read."""
+    """The run's plots, each as `entry` has it, and what of its files cannot be read."""
     try:
         found, problems = query_plots.read(run)
     except (AutotrackError, OSError) as error:
@@ -52,7 +62,7 @@ def read(run: RunView) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def entry(name: str, plot: Mapping[str, Any]) -> dict[str, Any]:
-    """One plot: its name, a sentence about it, and what it shows."""
+    """One plot: ``name``, ``kind``, ``title``, ``subtitle``, ``note``, ``about`` (a sentence), and ``data``."""
     told = {key: str(plot.get(key) or "") for key in ("kind", "title", "subtitle", "note")}
     return {"name": name, **told, "title": told["title"] or name, "about": _about(plot) or name, "data": plot}
 
@@ -81,7 +91,7 @@ def first(plots: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 def history_plots(store: Store, run: Run) -> list[dict[str, Any]]:
     """Every metric that has several steps, as a plot of lines over them; those of folds are marked as such."""
-    found = []
+    found: list[dict[str, Any]] = []
     for key, points in histories(store, run).items():
         if len(points) > 1 and points[0].step != points[-1].step and len(found) < _MOST_HISTORIES:
             found.append(entry(key, _history(key, points)))

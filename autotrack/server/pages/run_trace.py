@@ -18,9 +18,9 @@ def flame(content: bytes) -> dict[str, Any] | None:
 
     Returns
     -------
-    ``bars`` with ``label``, ``left`` and ``width`` in percent, ``row`` and ``colour`` from 0, ``start`` and ``seconds``, ``error``;
-    ``rows``, how many rows they take; ``totals`` by estimator and method: ``count``, ``seconds`` and ``own`` (without
-    the fits inside); ``seconds`` of all; ``left_out`` fits that were not kept.
+    ``bars`` with ``label``, ``left`` and ``width`` in percent, ``row`` and ``colour`` from 0, ``start``, ``seconds``,
+    ``error``; ``rows``, how many rows they take; ``totals`` by estimator and method: ``count``, ``seconds`` and ``own``
+    (without the fits inside); ``seconds`` of all; ``left_out`` fits that were not kept.
     """
     if len(content) > _LARGEST:
         return None

@@ -77,8 +77,8 @@ class _Scale:
         """Round numbers within the axis."""
         if self.log:
             whole = range(math.ceil(self.low), math.floor(self.high) + 1)
-            step = max(1, len(whole) // 7)
-            return [10.0**power for power in whole[::step]] or [10**self.low, 10**self.high]
+            every = max(1, len(whole) // 7)
+            return [10.0**power for power in whole[::every]] or [10**self.low, 10**self.high]
         rough = (self.high - self.low) / 6
         power = 10.0 ** math.floor(math.log10(rough))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
