@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         restore_runs,
         search_runs,
         set_model_alias,
+        ui,
         update_model_version,
         update_registered_model,
     )
@@ -102,6 +103,7 @@ _HOMES = {
         "restore_runs",
         "search_runs",
         "set_model_alias",
+        "ui",
         "update_model_version",
         "update_registered_model",
     ),
@@ -181,6 +183,7 @@ __all__ = [
     "set_tag",
     "set_tags",
     "start_run",
+    "ui",
     "update_model_version",
     "update_registered_model",
     "use_store",

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import click
-
-from autotrack.errors import SettingsError
 
 
 @click.command(short_help="Serve a store to a team: MLflow's REST API, and pages.")
@@ -69,6 +65,7 @@ def server(
     """
     from autotrack.query.text import plain
     from autotrack.server.logs import log_to_stderr
+    from autotrack.server.opening import Opener
     from autotrack.server.options import ServerOptions
     from autotrack.server.running import serve
 
@@ -83,52 +80,5 @@ def server(
         log_format=log_format,
     )
     log_to_stderr(log_format)
-    shown, open_store = opener(store, artifacts)
-    sys.exit(serve(open_store, options, ready=lambda url: click.echo(plain(f"Serving {shown} at {url}"))))
-
-
-def opener(store: str | None, artifacts: str | None = None) -> tuple[str, Callable[[], Any]]:
-    """What people are told of the store, and what opens it.
-
-    Raises
-    ------
-    SettingsError
-        When ``--artifacts`` does not go with the store.
-    StoreError
-        When no store knows the URI.
-    """
-    from autotrack import settings
-    from autotrack.spool import without_secrets
-    from autotrack.stores import check_known
-
-    if store is not None:
-        with settings.use_store(store):  # checks it and makes a relative folder absolute
-            uri = settings.store_uri()
-    else:
-        uri = settings.store_uri()
-    check_known(uri)
-    if artifacts is not None:
-        uri = _with_artifacts(uri, artifacts)
-
-    def open_it() -> Any:
-        from autotrack.stores import open_store
-
-        return open_store(uri)
-
-    return without_secrets(uri), open_it
-
-
-def _with_artifacts(uri: str, artifacts: str) -> str:
-    from autotrack import settings
-    from autotrack.spool import without_secrets
-    from autotrack.stores.database.address import with_artifacts
-
-    scheme = settings.scheme_of(uri).partition("+")[0]
-    shown = without_secrets(uri)
-    if scheme not in ("sqlite", "postgresql", "postgres", "mysql", "mariadb"):
-        raise SettingsError(
-            f"--artifacts {artifacts}: only a database keeps its artifacts elsewhere; {shown} keeps them with its runs"
-        )
-    if "artifacts=" in uri.partition("?")[2]:
-        raise SettingsError(f"--artifacts {artifacts}: {shown} already says where they are; leave one of them out")
-    return with_artifacts(uri, settings.anchored(artifacts))
+    opener = Opener(store, artifacts)
+    sys.exit(serve(opener, options, ready=lambda url: click.echo(plain(f"Serving {opener.shown} at {url}"))))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         update_model_version,
         update_registered_model,
     )
+    from autotrack.query.showing import ui
     from autotrack.query.table import search_runs
     from autotrack.query.view import RunView
 
@@ -46,6 +47,7 @@ __all__ = [
     "restore_runs",
     "search_runs",
     "set_model_alias",
+    "ui",
     "update_model_version",
     "update_registered_model",
 ]
@@ -68,6 +70,7 @@ _HOMES = {
     "restore_runs": "editing",
     "search_runs": "table",
     "set_model_alias": "registering",
+    "ui": "showing",
     "update_model_version": "registering",
     "update_registered_model": "registering",
 }

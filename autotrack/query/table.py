@@ -74,7 +74,7 @@ def search_runs(
     -------
     A DataFrame with the columns `COLUMNS` and one ``metrics.*``, ``params.*`` or ``tags.*`` for each key there is.
     Times are in UTC; ``duration`` is in seconds. A metric that is NaN looks like one that the run does not have; its
-    ``metrics`` (`get_run`) tell them apart.
+    ``metrics`` (`get_run`) tell them apart. A notebook shows the columns that tell the runs apart; all are there.
 
     Raises
     ------
@@ -85,8 +85,12 @@ def search_runs(
     """
     for name in unknown:
         _refuse(name)
+    from autotrack.query.notebook import show_frame
+
     with reading(store) as opened:
-        return _frame(list_runs(filter, order_by, limit, experiment=experiment, view=view, store=opened), opened)
+        frame = _frame(list_runs(filter, order_by, limit, experiment=experiment, view=view, store=opened), opened)
+    show_frame(frame)
+    return frame
 
 
 def keys(runs: Sequence[Run], kind: str) -> list[str]:

@@ -306,7 +306,7 @@ class RunView:
     def _repr_html_(self) -> str:
         from autotrack.query.notebook import html
 
-        return html(self._run)
+        return html(self._run, self)
 
     def _walk(self, folder: str) -> Iterator[Artifact]:
         for artifact in self._store.artifacts(self.run_id, folder):

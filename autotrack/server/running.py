@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from autotrack.errors import AutotrackError, ServingError, SettingsError
 from autotrack.server.options import ServerOptions
 from autotrack.web import listening
 
+if TYPE_CHECKING:
+    from autotrack.server.opening import Opener
+
 _NEEDED: Final = ("starlette", "uvicorn", "httptools", "jinja2", "orjson", "prometheus_client")
+_SHARES_FROM: Final = 3 if sys.platform == "linux" else 1_000
+"""So many workers are forked from a process that has imported all they need, and share its memory. For fewer, what
+they share is less than the copy that the process which looks after them would keep. Other systems' libraries do not
+take to forks."""
 _SAID: Final = 3
 """The exit code of a process that has said itself what went wrong."""
 
 _logger = logging.getLogger("autotrack.server")
 
-Open = Callable[[], Any]
 
-
-def serve(open_store: Open, options: ServerOptions, *, ready: Callable[[str], None]) -> int:
+def serve(opener: Opener, options: ServerOptions, *, ready: Callable[[str], None]) -> int:
     """Answer requests until told to end.
 
     Parameters
     ----------
-    open_store : opens the store; called in each process that needs it, never before a fork.
+    opener : of the store. Each process that needs it opens it, after the fork.
     ready : told the address when the first request can be answered.
 
     Returns
@@ -46,6 +52,7 @@ def serve(open_store: Open, options: ServerOptions, *, ready: Callable[[str], No
         When the store cannot be opened.
     """
     options.check()
+    opener.check_workers(options.workers)
     missing = [name for name in _NEEDED if not _is_installed(name)]
     if missing:
         raise ServingError(f"the server needs {', '.join(missing)}: pip install 'autotrack[server]'")
@@ -55,23 +62,25 @@ def serve(open_store: Open, options: ServerOptions, *, ready: Callable[[str], No
     try:
         address = listening.url(listener, options.host)
         if not hasattr(os, "fork"):
-            return _alone(open_store, options, listener, lambda _: ready(address))
-        return _supervised(open_store, options, listener, lambda _: ready(address))
+            return _alone(opener, options, listener, lambda _: ready(address))
+        return _supervised(opener, options, listener, lambda _: ready(address))
     finally:
         listener.close()
 
 
-def _supervised(open_store: Open, options: ServerOptions, listener: Any, ready: Callable[[str], None]) -> int:
+def _supervised(opener: Opener, options: ServerOptions, listener: Any, ready: Callable[[str], None]) -> int:
     from autotrack.server.counters import Board
     from autotrack.web.supervising import Supervisor
 
     board = Board(options.workers)
-    _in_a_process(lambda: _prepare(open_store))
+    if options.workers >= _SHARES_FROM:
+        _load(opener)
+    _in_a_process(lambda: _prepare(opener))
 
     def start(number: int, lifeline: int, answers: Callable[[str], None]) -> None:
         from autotrack.server.worker import run_worker
 
-        run_worker(open_store, options, board, number, listener, lifeline=lifeline, on_start=answers)
+        run_worker(opener.open, options, board, number, listener, lifeline=lifeline, on_start=answers)
 
     listening.listen(listener, options.host)
     return Supervisor(
@@ -84,12 +93,12 @@ def _supervised(open_store: Open, options: ServerOptions, listener: Any, ready: 
     ).run()
 
 
-def _alone(open_store: Open, options: ServerOptions, listener: Any, ready: Callable[[str], None]) -> int:
+def _alone(opener: Opener, options: ServerOptions, listener: Any, ready: Callable[[str], None]) -> int:
     from autotrack.server.counters import Board
     from autotrack.server.worker import run_worker
 
     listening.listen(listener, options.host)
-    run_worker(open_store, options, Board(1), 0, listener, lifeline=None, on_start=ready)
+    run_worker(opener.open, options, Board(1), 0, listener, lifeline=None, on_start=ready)
     return 0
 
 
@@ -105,9 +114,21 @@ def _check_tokens(path: Path) -> None:
         _logger.warning("%s can be read by others; it tells nobody a token, but chmod 600 %s is better", path, path)
 
 
-def _prepare(open_store: Open) -> None:
+def _load(opener: Opener) -> None:
+    """Import all that a worker does, and let what there is be: what is never looked at is never copied."""
+    import uvicorn.protocols.http.httptools_impl  # noqa: F401
+
+    from autotrack.server.worker import load
+
+    opener.load()
+    load()
+    gc.collect()
+    gc.freeze()
+
+
+def _prepare(opener: Opener) -> None:
     """Make the tables, or bring them up to date: one process does it, before the workers meet there."""
-    store = open_store()
+    store = opener.open()
     try:
         store.search_runs(None, (), 1)
     finally:

@@ -7,16 +7,25 @@ import logging
 import signal
 import socket
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
-from autotrack.server.app import App
+from autotrack.server import app
 from autotrack.server.counters import Board
 from autotrack.server.delivery import Delivery
 from autotrack.server.guard.admission import RequestGuard
 from autotrack.server.options import ServerOptions
-from autotrack.server.pages.views import error_page
+from autotrack.server.pages.views import environment, error_page
 from autotrack.server.site import Site
 from autotrack.stores.base import Store
+
+
+def load() -> None:
+    """Import what answers requests."""
+    for room in app.ROOMS:
+        import_module(room).endpoints()
+    environment()
+    _loop_factory()
 
 
 def run_worker(
@@ -56,7 +65,7 @@ async def _serve(site: Site, listener: socket.socket, lifeline: int | None, on_s
 
     options = site.options
     guard = RequestGuard(options, on_refusal=site.counters.refused)
-    delivery = Delivery(App(site, guard, error_page=error_page), site.counters, log=options.access_log)
+    delivery = Delivery(app.App(site, guard, app.ROOMS, error_page), site.counters, log=options.access_log)
 
     def started() -> None:
         site.counters.started()

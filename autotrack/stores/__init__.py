@@ -51,6 +51,24 @@ def open_store(uri: str | os.PathLike[str]) -> Store:
     return _factory(scheme, text)(text)
 
 
+def load_store(uri: str) -> None:
+    """Import what opening a store would, and open nothing: for a process that forks others, which open it.
+
+    Raises
+    ------
+    StoreError
+        When no store knows the scheme, or the URI is no good.
+    """
+    scheme = scheme_of(uri)
+    if not scheme:
+        import_module("autotrack.stores.local")
+        return
+    factory = _factory(scheme, uri)
+    load = getattr(import_module(factory.__module__), "load", None)
+    if callable(load):
+        load(uri)
+
+
 def check_known(uri: str) -> None:
     """Make sure that there is a store for a URI, without loading or opening it.
 

@@ -18,7 +18,7 @@ from autotrack.entities import Run
 from autotrack.errors import PageTokenError
 from autotrack.stores import tokens
 from autotrack.stores.base import ACTIVE_RUNS, ALL_RUNS, Store, View
-from autotrack.stores.expressions import Order
+from autotrack.stores.expressions import Field, Order
 from autotrack.stores.filters import parse_orders
 from autotrack.stores.matching import sort_key
 from autotrack.stores.tokens import Plain
@@ -202,6 +202,14 @@ def change_mark(store: Store) -> str:
     for run in store.search_runs(view=ALL_RUNS):
         told.update(repr(run).encode("utf-8", "surrogatepass"))
     return told.hexdigest()[:_MARK]
+
+
+def by_fields(orders: Sequence[Order]) -> list[Order]:
+    """The orders without those that change nothing: sorted by a field once, runs are equal in it."""
+    found: dict[Field, Order] = {}
+    for order in orders:
+        found.setdefault(order.field, order)
+    return list(found.values())
 
 
 def digest_of(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asking import Asked, reached
+from exchanges import Asked, reached
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 

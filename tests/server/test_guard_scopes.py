@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from asking import LOCAL, REACHED, Answer, Asked, of_every_room, reached
+from exchanges import LOCAL, REACHED, Answer, Asked, of_every_room, reached
 
 from autotrack.server.guard import tokens
 from autotrack.server.routing import OPEN, READ, WRITE, Endpoint

@@ -26,3 +26,19 @@ def open_uri(uri: str) -> DatabaseStore:
     from autotrack.stores.database.store import DatabaseStore
 
     return DatabaseStore(address)
+
+
+def load(uri: str) -> None:
+    """Import what an open database of this URI has imported; opens nothing.
+
+    Raises
+    ------
+    StoreError
+        As `open_uri`.
+    """
+    from autotrack.stores.database.address import read
+
+    address = read(uri)
+    from autotrack.stores.database import store  # noqa: F401
+
+    address.url.get_dialect().import_dbapi()

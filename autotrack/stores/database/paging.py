@@ -25,7 +25,7 @@ from autotrack.stores.database.rows import Reader
 from autotrack.stores.database.searching import Search, named
 from autotrack.stores.expressions import Expression, Field, Order
 from autotrack.stores.matching import matches
-from autotrack.stores.paging import Names, Page, sorted_names
+from autotrack.stores.paging import Names, Page, by_fields, sorted_names
 from autotrack.stores.tokens import Place, Plain
 
 KIND: Final = "database"
@@ -57,8 +57,7 @@ def page(
     place : where the page before ended.
     digest : of the search, see `tokens.search_digest`.
     """
-    # Sorted by a field once, runs are equal in it.
-    distinct = list({order.field: order for order in reversed(orders)}.values())[::-1]
+    distinct = by_fields(orders)
     search = Search(connection, reader, expression, distinct)
     if limit <= 0 or not search.look_in(experiments, view, top_level):
         return Page([])

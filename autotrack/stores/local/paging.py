@@ -19,7 +19,7 @@ from autotrack.stores.local import rows
 from autotrack.stores.local.planning import Effort, Planner, search
 from autotrack.stores.local.sql import VIEWS, Sql, decode, encode, joined, sort_values
 from autotrack.stores.local.walks import NEWEST, Behind, Where, where_of
-from autotrack.stores.paging import Names, Page
+from autotrack.stores.paging import Names, Page, by_fields
 from autotrack.stores.tokens import Place, Plain
 
 KIND: Final = "folder"
@@ -27,7 +27,7 @@ EFFORT = Effort()
 _TIES: Final = ("runs.start_time", "runs.start_journal", "runs.start_number", "runs.run_id")
 _OLDEST_FIRST: Final = ", ".join(f"{column} ASC" for column in _TIES)
 _CHUNK: Final = 500
-_LARGE: Final = 2000
+_LARGE: Final = 500
 """Of an experiment with more runs, not each is asked for the names that it has."""
 _PROBES: Final = 20_000
 _LEAST_PROBES: Final = 20
@@ -59,8 +59,7 @@ def page(
     if limit <= 0:
         return Page([])
     planner = Planner(connection, EFFORT)
-    # Sorted by a field once, runs are equal in it.
-    distinct = list({order.field: order for order in reversed(orders)}.values())[::-1]
+    distinct = by_fields(orders)
     limit = min(limit, 2**63 - 2)
     if place is None:
         keys = planner.first(where, distinct, limit + 1)

@@ -181,7 +181,8 @@ def where_of(
     if experiments is not None:
         names = tuple(map(encode, dict.fromkeys(experiments)))
         within = Sql(f"runs.experiment IN ({', '.join('?' * len(names))})", names)
-        where = where.narrowed(within, Sql("SELECT runs.id AS run FROM runs WHERE ") + within)
+        # With a sign before it no index is used: it would lead away from the order in which runs are walked.
+        where = where.narrowed(Sql("+") + within, Sql("SELECT runs.id AS run FROM runs WHERE ") + within)
     if view == "deleted":
         deleted = Sql("SELECT id AS run FROM runs WHERE deleted_time IS NOT NULL")
         where = replace(where, sources=(*where.sources, deleted))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from databases import emptied
-from hypothesis import HealthCheck, given, settings
+from databases import emptied, shared_mariadb_uri, shared_postgres_uri
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from paged import SEARCHES, Search, changes, many_runs, pages_are_the_search, pages_survive
 
@@ -15,7 +16,15 @@ from autotrack.stores.database import searching
 from autotrack.stores.memory import MemoryStore
 from autotrack.testing.samples import Journal
 
-EVENTS = st.lists(SEARCHES, min_size=1, max_size=3)
+__all__ = ["shared_mariadb_uri", "shared_postgres_uri"]
+
+SOME_SEARCHES = st.lists(SEARCHES, min_size=1, max_size=3)
+
+
+def few(examples: int) -> settings:
+    """So many examples; made smaller by nobody, because each takes a database."""
+    phases = (Phase.explicit, Phase.reuse, Phase.generate)
+    return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), phases=phases)
 
 
 class DatabasePages:
@@ -33,7 +42,7 @@ class DatabasePages:
 
     def test_pages_are_the_search(self, uri: str, ways: None) -> None:
         @self.settings
-        @given(many_runs(), EVENTS, st.integers(1, 4))
+        @given(many_runs(), SOME_SEARCHES, st.integers(1, 4))
         def check(events: list[Event], searches: list[Search], limit: int) -> None:
             MemoryStore.forget("memory:paging")
             memory, store = MemoryStore("paging"), emptied(uri)
@@ -57,12 +66,24 @@ class DatabasePages:
 
         check()
 
-    settings = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    settings = few(5)
 
 
 class TestSQLite(DatabasePages):
-    settings = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    settings = few(15)
 
-    @pytest.fixture(scope="class")
-    def uri(self, tmp_path_factory: pytest.TempPathFactory) -> str:
-        return f"sqlite:///{tmp_path_factory.mktemp('paging')}/runs.db"
+    @pytest.fixture
+    def uri(self, tmp_path: Path) -> str:
+        return f"sqlite:///{tmp_path}/runs.db"
+
+
+class TestPostgreSQL(DatabasePages):
+    @pytest.fixture
+    def uri(self, shared_postgres_uri: str) -> str:
+        return shared_postgres_uri
+
+
+class TestMariaDB(DatabasePages):
+    @pytest.fixture
+    def uri(self, shared_mariadb_uri: str) -> str:
+        return shared_mariadb_uri

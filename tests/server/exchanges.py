@@ -90,7 +90,7 @@ class Asked:
             "method": method,
             "scheme": "http",
             "path": path,
-            "raw_path": path.encode(),
+            "raw_path": path.encode(errors="replace"),
             "query_string": query.encode(),
             "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers],
             "client": (client, 40_000),
@@ -100,7 +100,9 @@ class Asked:
         sent: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
-            return incoming.pop(0) if incoming else {"type": "http.disconnect"}
+            if not incoming:  # the client stays and says nothing more
+                await asyncio.Event().wait()
+            return incoming.pop(0)
 
         async def send(message: Any) -> None:
             sent.append(message)
