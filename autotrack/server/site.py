@@ -31,8 +31,6 @@ class Site:
     options : as the server was told.
     board : where all workers count; one of its own when left out.
     number : of this worker.
-
-    ``closing`` is set when the worker is about to end: answers that have no end of their own, end then.
     """
 
     def __init__(
@@ -44,7 +42,6 @@ class Site:
         self.counters = self.board.of(number)
         self.endpoints: Sequence[Endpoint] = ()
         self.writer = Writer(store, self.counters)
-        self.closing = asyncio.Event()
         self._threads = ThreadPoolExecutor(self.options.read_threads, thread_name_prefix="read")
 
     @property

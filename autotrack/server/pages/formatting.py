@@ -32,7 +32,7 @@ def aligned(values: Sequence[float | None]) -> list[str]:
     finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
     largest = max((value for value in finite if value < _LARGE), default=0.0)
     whole = all(value == int(value) for value in finite if value < _LARGE)
-    decimals = 0 if whole else max(0, 4 - (len(str(int(largest))) if largest >= 1 else 0))
+    decimals = 0 if whole else max(0, 4 - (len(str(int(largest))) if largest > 1 else 0))
     least = 0.5 * 10.0**-decimals
 
     def shown(value: float | None) -> str:

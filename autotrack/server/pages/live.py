@@ -44,40 +44,39 @@ class Watch:
         self._site = site
         self._listeners: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
-        self._mark = ""
 
     @property
     def full(self) -> bool:
         return len(self._listeners) >= MOST_LISTENERS
 
+    @property
+    def looks(self) -> bool:
+        """Whether the store is being looked at."""
+        return self._task is not None and not self._task.done()
+
     async def listen(self) -> AsyncIterator[str]:
-        """The lines of one listener's stream."""
+        """The lines of one listener's stream. It has no end: whoever sends it cancels it when the server ends."""
         changed = asyncio.Event()
         self._listeners.add(changed)
-        closing = asyncio.ensure_future(self._site.closing.wait())
         try:
-            if self._task is None or self._task.done():
+            if not self.looks:
                 self._task = asyncio.create_task(self._look())
             yield "retry: 3000\nevent: hello\ndata: {}\n\n"
-            while not closing.done():
-                waiting = asyncio.ensure_future(changed.wait())
+            while True:
                 try:
-                    await asyncio.wait({waiting, closing}, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    waiting.cancel()
-                if changed.is_set():
-                    changed.clear()
-                    yield "event: changed\ndata: {}\n\n"
-                elif not closing.done():
+                    await asyncio.wait_for(changed.wait(), HEARTBEAT)
+                except TimeoutError:
                     yield ": still here\n\n"
+                    continue
+                changed.clear()
+                yield "event: changed\ndata: {}\n\n"
         finally:
-            closing.cancel()
             self._listeners.discard(changed)
 
     async def _look(self) -> None:
         """Tell the listeners of changes until none is left."""
         mark = await self._marked("")
-        while self._listeners and not self._site.closing.is_set():
+        while self._listeners:
             await asyncio.sleep(EVERY)
             now = await self._marked(mark)
             if now != mark:

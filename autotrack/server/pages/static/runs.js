@@ -130,7 +130,6 @@ function swap(page, except = []) {
   }
   const now = page.getElementById("runs");
   pane.dataset.view = now.dataset.view;
-  table.hidden = !page.querySelector("#runs-body > tr");
   document.title = page.title;
   const field = document.getElementById("filter");
   if (document.activeElement !== field) field.value = page.getElementById("filter").value;
@@ -143,6 +142,7 @@ function swap(page, except = []) {
 }
 
 function draw() {
+  table.hidden = !rows.length;
   parts.show(children.with(rows));
   const head = document.querySelector("#runs-head tr");
   table.setAttribute("aria-rowcount", document.getElementById("runs-next") ? -1 : parts.rows.length + 1);
@@ -179,9 +179,11 @@ async function more() {
   } catch (error) {
     link.textContent = "Try again";
     toast(error.message, { bad: true });
+    return;
   } finally {
     loading = null;
   }
+  near(); // whoever scrolls fast is there already
 }
 
 /** Running runs have taken so long by now. */

@@ -15,7 +15,9 @@ export function patch(row, other, { quiet = false } = {}) {
   told.set(row, after);
   const cells = [...other.children];
   if (row.children.length !== cells.length) {
+    const focused = row.contains(document.activeElement) ? document.activeElement : null;
     row.replaceChildren(...cells);
+    if (focused) refocus(row, focused);
     return;
   }
   cells.forEach((cell, number) => {
@@ -34,8 +36,8 @@ export function patch(row, other, { quiet = false } = {}) {
   });
 }
 
-function refocus(cell, focused) {
+function refocus(place, focused) {
   for (const mark of ["data-edit", "data-children", "data-open"]) {
-    if (focused.hasAttribute(mark)) cell.querySelector(`[${mark}]`)?.focus({ preventScroll: true });
+    if (focused.hasAttribute(mark)) place.querySelector(`[${mark}]`)?.focus({ preventScroll: true });
   }
 }
