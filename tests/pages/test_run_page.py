@@ -356,3 +356,14 @@ print(sorted(heavy & {{name.partition(".")[0] for name in sys.modules}}), "pickl
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("[] ")
+
+
+def test_pictures_that_other_tools_log_stand_among_the_plots(empty, tmp_path):
+    make_run(empty.store, "r1")
+    for path in ("training_confusion_matrix.png", "training_roc_curve.png", "estimator.html"):
+        put_file(empty.store, "r1", path, b"\x89PNG", tmp_path)
+    assert empty.json("/runs/r1.json")["pictures"] == ["training_roc_curve.png", "training_confusion_matrix.png"]
+    page = empty.page("/runs/r1")
+    fold = page[page.index('class="fold') : page.index('class="tabs on-page"')]
+    assert 'src="/runs/r1/raw?path=training_roc_curve.png&amp;show=1"' in fold
+    assert '<iframe class="framed" sandbox loading="lazy"' in page

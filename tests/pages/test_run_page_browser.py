@@ -59,12 +59,9 @@ def test_plots_can_be_looked_into(pages, recorded, page):
     counts = shown.all_text_contents()
     assert sum(int(text) for text in counts) == 143
     matrix.get_by_role("button", name="Shares").click()
-    page.wait_for_function("([figure]) => [...figure.querySelectorAll('.hm text')].some(one => one.textContent.includes('%'))",
-                           arg=[matrix.element_handle()])  # fmt: skip
+    matrix.locator(".heatmap-label, .hm .heatmaplayer text", has_text="%").first.wait_for()
     matrix.locator("summary", has_text="Numbers").click()
-    assert [
-        cell for row in matrix.locator("tbody tr").all() for cell in row.locator("td.num").all_text_contents()
-    ] == counts
+    assert matrix.locator("tbody td.num").all_text_contents() == counts
     importances = figure(page, "feature_importances")
     assert importances.locator(".bars path").count() > 5
 

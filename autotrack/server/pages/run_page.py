@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from autotrack.entities import CANDIDATE, RUNNING, Artifact, LoggedModel, Run
 from autotrack.errors import AutotrackError
 from autotrack.query.view import RunView, last_line
 from autotrack.server.pages import run_before, run_facts, run_metrics, run_models, run_plots, run_trace
+from autotrack.server.pages.previews import IMAGES
 from autotrack.server.pages.views import view
 from autotrack.stores.base import ALL_RUNS, Store
 from autotrack.stores.registry import registry_of
@@ -20,12 +22,13 @@ if TYPE_CHECKING:
 NOTE: Final = "mlflow.note.content"
 """The tag that holds what people write about a run, as MLflow has it."""
 
-_HIDDEN: Final = (NOTE, "estimator_name", "estimator_class", "mlflow.log-model.history")
+_HIDDEN: Final = (NOTE, "estimator_name", "estimator_class", "mlflow.log-model.history", "mlflow.runName")
 _CHILDREN: Final = 25
 _FILES: Final = 200
 _NAMES: Final = 50
 _SMALL: Final = 4 * 2**20
 _DIAGRAM: Final = "estimator.html"
+_PICTURES: Final = 24
 
 
 async def build(site: Site, request: Request) -> dict[str, Any]:
@@ -68,6 +71,7 @@ def look(store: Store, run_id: str) -> dict[str, Any]:
         "first_plot": run_plots.first(plots) or (histories[0] if histories else None),
         "plots": plots,
         "histories": histories,
+        "pictures": _pictures(files, run),
         "params": params,
         "metrics": metrics,
         "datasets": [run_facts.dataset(data) for data in run.datasets],
@@ -128,6 +132,12 @@ def _files(run: RunView) -> tuple[list[Artifact], list[str]]:
         return run.artifact_files(), []
     except (AutotrackError, OSError) as error:
         return [], [f"the artifacts cannot be listed: {error}"]
+
+
+def _pictures(files: list[Artifact], run: Run) -> list[str]:
+    """Pictures among the files, as other tools log plots; ROC curves first."""
+    found = [file.path for file in files if PurePosixPath(file.path).suffix.lower() in IMAGES and not _is_in(file, run)]
+    return sorted(found, key=lambda path: ("roc" not in path, path))[:_PICTURES]
 
 
 def _is_in(file: Artifact, run: Run) -> bool:
