@@ -242,7 +242,7 @@ class Supervisor:
         if not worker.answers and self._failures >= STARTS:
             raise ServingError(
                 f"{self._failures} workers in a row died before they answered, the last one {how}: is there enough "
-                "memory for the model in each worker?"
+                "memory for each of them?"
             )
         pause = 0.0 if self._failures <= 1 else min(0.25 * 2**self._failures, _LONGEST_PAUSE)
         _logger.warning("worker %d %s; another takes its place", worker.pid, how)
