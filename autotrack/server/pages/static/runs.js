@@ -150,7 +150,6 @@ function draw() {
   const head = document.querySelector("#runs-head tr");
   table.setAttribute("aria-rowcount", document.getElementById("runs-next") ? -1 : parts.rows.length + 1);
   head?.setAttribute("aria-rowindex", 1);
-  parts.rows.forEach((row, number) => row.setAttribute("aria-rowindex", number + 2));
   selection.update();
 }
 
