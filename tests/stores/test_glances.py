@@ -32,7 +32,9 @@ EVENTS = [
     ParamsLogged("a", {f"p{number}": str(number) for number in range(9)} | {"\udce4": "\x00"}),
     TagsSet("a", {"kept": "1", "gone": "2"}),
     TagsDeleted("a", ("gone",)),
-    MetricsLogged("a", (Metric("m", 1.0, 3, 10), Metric("m", 2.0, 1, 99), Metric("m", 3.0, 3, 11), Metric("\udce4", 0.0))),
+    MetricsLogged(
+        "a", (Metric("m", 1.0, 3, 10), Metric("m", 2.0, 1, 99), Metric("m", 3.0, 3, 11), Metric("\udce4", 0.0))
+    ),
     RunEnded("a", "FAILED", 8, "it broke"),
     RunStarted("b", "second", 6, "two"),
     LifecycleSet("b", "deleted", 7),
