@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import import_module
@@ -9,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from autotrack.errors import AutotrackError
 from autotrack.server import problems
@@ -121,7 +122,8 @@ class App:
         if self._error_page is not None and _is_for_people(request, endpoint):
             response = await self._error_page(self.site, request, problem)
         else:
-            response = JSONResponse(problem.to_json(), problem.status)
+            # What the message shows may have lone surrogates in it, which JSON can only have escaped.
+            response = Response(json.dumps(problem.to_json()), problem.status, media_type="application/json")
         response.headers.update(problem.headers)
         return response
 

@@ -6,52 +6,41 @@ A store that answers one faster than by whole runs has a method of the same name
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from autotrack.entities import Run
 from autotrack.errors import RunNotFound
 from autotrack.stores.base import ALL_RUNS, Store, histories
 
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What has to be known of a run before it is written to.
-
-    Parameters
-    ----------
-    is_deleted : whether it is out of sight.
-    params, tags : those of the keys asked for that it has.
-    """
-
-    is_deleted: bool
-    params: Mapping[str, str] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
 Points = Mapping[str, tuple[int, int]]
 """The step and the timestamp of the last value of each metric of a run, by key."""
 
 
-def standing(store: Store, run_id: str, params: Collection[str] = (), tags: Collection[str] = ()) -> Standing | None:
-    """How a run stands; ``None`` where there is none.
+def outline(store: Store, run_id: str, params: Collection[str] = (), tags: Collection[str] = ()) -> Run | None:
+    """A run without metrics, datasets, models, notes and facts of its process; ``None`` where there is none.
 
     Parameters
     ----------
-    params, tags : keys whose values are wanted.
+    params, tags : keys of those that the answer shall have, where the run does.
     """
-    native = _native(store, "standing")
+    native = _native(store, "outline")
     if native is not None:
-        found: Standing | None = native(run_id, params, tags)
+        found: Run | None = native(run_id, params, tags)
         return found
     try:
         run = store.get_run(run_id)
     except RunNotFound:
         return None
-    return Standing(
-        run.deleted_time is not None,
-        {key: run.params[key] for key in params if key in run.params},
-        {key: run.tags[key] for key in tags if key in run.tags},
+    return replace(
+        run,
+        params={key: run.params[key] for key in params if key in run.params},
+        tags={key: run.tags[key] for key in tags if key in run.tags},
+        metrics={},
+        datasets=(),
+        models=(),
+        notes=(),
+        process={},
     )
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from autotrack.entities import Artifact, Experiment, Metric, Run
+from autotrack.entities import DEFAULT_EXPERIMENT, Artifact, Experiment, Metric, Run
 from autotrack.errors import RunNotFound, StoreError
 from autotrack.events import Entry
 from autotrack.stores import scanning
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.base import ACTIVE_RUNS, View, in_view
-from autotrack.stores.glances import Points, Standing
+from autotrack.stores.glances import Points
 from autotrack.stores.registering import Change, Logged, Registering, RegistryState
 from autotrack.stores.registry import is_name
 from autotrack.stores.state import RunState, State, clamp
@@ -131,11 +131,11 @@ class MemoryStore(Registering):
             facts = {name: latest.sorted_by_key() for name, latest in self._state.experiments.items()}
         return scanning.experiments(self._newest_first(ACTIVE_RUNS), facts)
 
-    def standing(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Standing | None:
-        """See `autotrack.stores.glances.standing`."""
+    def outline(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Run | None:
+        """See `autotrack.stores.glances.outline`."""
         with self._state.lock:
             state = self._state.runs.get(run_id)
-            return None if state is None else state.standing(params, tags)
+            return None if state is None else state.outline(params, tags)
 
     def last_points(self, run_ids: Sequence[str]) -> dict[str, Points]:
         """See `autotrack.stores.glances.last_points`."""
@@ -146,7 +146,8 @@ class MemoryStore(Registering):
         """See `autotrack.stores.glances.experiment_facts`."""
         with self._state.lock:
             told = self._state.experiments
-            known = set(told) | {run.started[1].experiment for run in self._state.runs.values() if run.started}
+            runs = self._state.runs.values()
+            known = set(told) | {run.started[1].experiment if run.started else DEFAULT_EXPERIMENT for run in runs}
             wanted = known if names is None else known.intersection(names)
             return {name: told[name].sorted_by_key() if name in told else {} for name in wanted}
 

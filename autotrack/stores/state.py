@@ -6,7 +6,7 @@ Every store comes to this state, by whatever means. A store that has no tables o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from autotrack.entities import ACTIVE, BROKEN, DEFAULT_EXPERIMENT, RUNNING, Artifact, Metric, Note, Run
@@ -27,7 +27,7 @@ from autotrack.events import (
     TagsDeleted,
     TagsSet,
 )
-from autotrack.stores.glances import Points, Standing
+from autotrack.stores.glances import Points
 
 NO_START: Final = "its start is not recorded"
 _MIN, _MAX = -(2**63), 2**63 - 1
@@ -145,10 +145,10 @@ class RunState:
         """See `autotrack.stores.glances.last_points`."""
         return {key: max(points, key=lambda point: point[0])[0][:2] for key, points in self.points.items()}
 
-    def standing(self, params: Iterable[str], tags: Iterable[str]) -> Standing:
-        """See `autotrack.stores.glances.standing`."""
-        is_deleted = self.lifecycle is not None and self.lifecycle[1].stage != ACTIVE
-        return Standing(is_deleted, self.params.chosen(params), self.tags.chosen(tags))
+    def outline(self, params: Iterable[str], tags: Iterable[str]) -> Run:
+        """See `autotrack.stores.glances.outline`."""
+        bare = RunState(self.run_id, self.started, self.ended, self.lifecycle).run({})
+        return replace(bare, params=self.params.chosen(params), tags=self.tags.chosen(tags))
 
     def logged(self) -> list[Artifact]:
         """The artifacts and model folders that events name."""

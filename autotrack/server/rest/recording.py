@@ -17,7 +17,7 @@ from autotrack.server.rest.keeping import lock_of
 from autotrack.server.rest.parsing import Message, integer, number, shown, text
 from autotrack.server.routing import WRITE
 from autotrack.server.site import Site
-from autotrack.stores.glances import Standing, standing
+from autotrack.stores.glances import outline
 from autotrack.stores.mlflow.translation import MODEL_HISTORY, PARENT, RUN_NAME
 
 Told = Mapping[str, Any]
@@ -44,20 +44,19 @@ async def record(
     of_models = [(metric, told) for metric, told in metrics if told is not None]
     async with lock_of(site, run_id) if of_models else nullcontext():
         hidden = (wire.MODEL_METRICS,) if of_models else ()
-        stands = active(await site.read(standing, site.store, run_id, params or (), hidden), run_id)
+        run = active(await site.read(outline, site.store, run_id, params or (), hidden), run_id)
         events: list[Event] = []
         if params:
-            new = _new_params(params, stands.params, run_id)
+            new = _new_params(params, run.params, run_id)
             if new:
                 events.append(ParamsLogged(run_id, new))
         if metrics:
             events.append(MetricsLogged(run_id, tuple([metric for metric, _ in metrics])))
         if tags and not _OF_THE_START.isdisjoint(tags):
-            run = await site.read(site.store.get_run, run_id)
             events.append(started_again(run, tags.get(RUN_NAME), tags.get(PARENT)))
             tags = {key: value for key, value in tags.items() if key not in _OF_THE_START}
         if of_models:
-            told = _with_metrics(stands.tags.get(wire.MODEL_METRICS, ""), of_models)
+            told = _with_metrics(run.tags.get(wire.MODEL_METRICS, ""), of_models)
             tags = {**(tags or {}), wire.MODEL_METRICS: told}
         if tags:
             events.append(TagsSet(run_id, tags))
@@ -67,19 +66,19 @@ async def record(
     await model_records.log_metrics(site, run_id, of_others)
 
 
-def active(stands: Standing | None, run_id: str) -> Standing:
-    """How a run stands that may be written to.
+def active(run: Run | None, run_id: str) -> Run:
+    """A run that may be written to.
 
     Raises
     ------
     Problem
         When there is none, or it is deleted.
     """
-    if stands is None:
+    if run is None:
         raise no_run(run_id)
-    if stands.is_deleted:
+    if run.deleted_time is not None:
         raise not_active(run_id)
-    return stands
+    return run
 
 
 def no_run(run_id: str) -> Problem:
@@ -178,9 +177,7 @@ async def _set_tag(site: Site, values: dict[str, Any]) -> dict[str, Any]:
 
 async def _delete_tag(site: Site, values: dict[str, Any]) -> dict[str, Any]:
     run_id, key = values["run_id"], values["key"]
-    run = await site.read(run_of, site, run_id)
-    if run.deleted_time is not None:
-        raise not_active(run_id)
+    run = active(await site.read(outline, site.store, run_id, (), (key,)), run_id)
     if key == RUN_NAME:
         raise Problem(problems.INVALID, f"the tag {RUN_NAME} is the run's name, which it cannot be without")
     if key == PARENT and run.parent_run_id:
@@ -202,9 +199,9 @@ async def _log_model(site: Site, values: dict[str, Any]) -> dict[str, Any]:
     if lacking:
         raise Problem(problems.INVALID, f"Model json is missing mandatory fields: {', '.join(lacking)}")
     async with lock_of(site, run_id):
-        stands = active(await site.read(standing, site.store, run_id, (), (MODEL_HISTORY,)), run_id)
+        run = active(await site.read(outline, site.store, run_id, (), (MODEL_HISTORY,)), run_id)
         try:
-            history = json.loads(stands.tags.get(MODEL_HISTORY, "[]"))
+            history = json.loads(run.tags.get(MODEL_HISTORY, "[]"))
         except ValueError:
             history = []
         history = [*(history if isinstance(history, list) else []), model]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -17,10 +18,10 @@ from autotrack.server.problems import Problem
 from autotrack.server.rest import calls, catalog, fields, wire
 from autotrack.server.rest.keeping import now
 from autotrack.server.rest.parsing import Message, choice, integer, shown, text, to_json
-from autotrack.server.rest.recording import not_active, run_of, started_again
+from autotrack.server.rest.recording import active, no_run, run_of, started_again
 from autotrack.server.routing import READ, WRITE
 from autotrack.server.site import Site
-from autotrack.stores.glances import last_points
+from autotrack.stores.glances import last_points, outline
 from autotrack.stores.mlflow.translation import (
     GIT_BRANCH,
     GIT_COMMIT,
@@ -62,7 +63,7 @@ async def _create(site: Site, values: dict[str, Any]) -> dict[str, Any]:
         start_time=now() if values["start_time"] is None else values["start_time"],
         parent_run_id=tags.pop(PARENT, "") or None,
         process_id=_process_id(facts),
-        tags=tags,
+        tags=dict(sorted(tags.items())),
     )
     events: list[Event] = [started_again(run)]
     if tags:
@@ -112,26 +113,29 @@ async def _get(site: Site, values: dict[str, Any]) -> Any:
 
 
 async def _update(site: Site, values: dict[str, Any]) -> dict[str, Any]:
-    run = await site.read(run_of, site, values["run_id"])
-    if run.deleted_time is not None:
-        raise not_active(run.run_id)
+    run_id = values["run_id"]
+    run = active(await site.read(outline, site.store, run_id, (), (USER,)), run_id)
     status, end_time, name = values["status"], values["end_time"], values["run_name"]
     events: list[Event] = []
     if status in (RUNNING, "SCHEDULED"):
         if run.status != RUNNING:
-            events.append(RunEnded(run.run_id, RUNNING, now()))
+            events.append(RunEnded(run_id, RUNNING, now()))
+            run = replace(run, status=RUNNING, end_time=None)
     elif status is not None or (end_time is not None and run.status != RUNNING):
         ended = end_time if end_time is not None else now() if run.end_time is None else run.end_time
-        events.append(RunEnded(run.run_id, status or run.status, ended, run.error))
+        run = replace(run, status=status or run.status, end_time=ended)
+        events.append(RunEnded(run_id, run.status, ended, run.error))
     if name:
-        events.append(started_again(run, name))
+        run = replace(run, name=name)
+        events.append(started_again(run))
     await site.write(*events)
-    changed = run if not events else await site.read(run_of, site, run.run_id)
-    return {"run_info": wire.info_json(changed)}
+    return {"run_info": wire.info_json(run)}
 
 
 async def _set_stage(site: Site, run_id: str, stage: str) -> dict[str, Any]:
-    run = await site.read(run_of, site, run_id)
+    run = await site.read(outline, site.store, run_id)
+    if run is None:
+        raise no_run(run_id)
     if run.lifecycle_stage != stage:
         await site.write(LifecycleSet(run_id, stage, now()))
     return {}

@@ -8,28 +8,41 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from autotrack.entities import Run
 from autotrack.stores.database import tables
 from autotrack.stores.database.codes import digest, digests
 from autotrack.stores.database.names import CHUNK, Names, among, chunked
-from autotrack.stores.database.rows import Reader
-from autotrack.stores.glances import Points, Standing
+from autotrack.stores.database.rows import RUN_COLUMNS, Reader
+from autotrack.stores.glances import Points
+from autotrack.stores.state import NO_START
 
 _RUNS: Final = tables.runs.c
+_FEW: Final = 5
 _HAS_RUNS: Final = sa.exists().where(_RUNS.experiment == tables.experiments.c.id)
-_STANDING: Final = sa.select(_RUNS.id, _RUNS.deleted_time).where(_RUNS.hash == sa.bindparam("hash"))
+_OUTLINE: Final = sa.select(*RUN_COLUMNS).where(_RUNS.hash == sa.bindparam("this"))
 
 
-def standing(
-    connection: Connection, names: Names, run_id: str, params: Collection[str], tags: Collection[str]
-) -> Standing | None:
-    """See `autotrack.stores.glances.standing`."""
-    row = connection.execute(_STANDING, {"hash": digest(run_id)}).first()
+def outline(
+    connection: Connection, reader: Reader, run_id: str, params: Collection[str], tags: Collection[str]
+) -> Run | None:
+    """See `autotrack.stores.glances.outline`."""
+    row = connection.execute(_OUTLINE, {"this": digest(run_id)}).first()
     if row is None:
         return None
-    return Standing(
-        row.deleted_time is not None,
-        _values(connection, names, tables.params, row.id, params) if params else {},
-        _values(connection, names, tables.tags, row.id, tags) if tags else {},
+    return Run(
+        run_id=run_id,
+        name=row.name,
+        experiment=reader.experiments.texts(connection, [row.experiment])(row.experiment),
+        status=row.status,
+        start_time=row.start_time,
+        end_time=row.end_time,
+        parent_run_id=row.parent_run_id,
+        process_id=reader.names.texts(connection, [row.process])(row.process),
+        params=_values(connection, reader.names, tables.params, row.id, params) if params else {},
+        tags=_values(connection, reader.names, tables.tags, row.id, tags) if tags else {},
+        error=row.error,
+        broken=None if row.start_number else NO_START,
+        deleted_time=row.deleted_time,
     )
 
 
@@ -72,8 +85,7 @@ def experiment_facts(
 def _values(connection: Connection, names: Names, table: sa.Table, run: int, keys: Iterable[str]) -> dict[str, str]:
     numbers = {number: key for key, number in names.ids(connection, list(keys)).items()}
     columns = table.c
-    found: dict[str, str] = {}
-    for chunk in chunked(numbers, CHUNK):
-        query = sa.select(columns.key, columns.value).where(columns.run == run, among(connection, columns.key, chunk))
-        found |= {numbers[number]: str(value) for number, value in connection.execute(query)}
-    return found
+    query = sa.select(columns.key, columns.value).where(columns.run == run)
+    if len(numbers) <= _FEW:  # else the whole run is read, which costs less than to name so many
+        query = query.where(columns.key.in_(numbers))
+    return {numbers[number]: str(value) for number, value in connection.execute(query) if number in numbers}

@@ -17,7 +17,7 @@ from autotrack.stores.database.names import CHUNK, Names, among, chunked
 from autotrack.stores.state import NO_START
 
 _RUNS: Final = tables.runs.c
-_COLUMNS: Final = (
+RUN_COLUMNS: Final = (
     *(_RUNS.id, _RUNS.run_id, _RUNS.name, _RUNS.experiment, _RUNS.status, _RUNS.start_time, _RUNS.end_time),
     *(_RUNS.parent_run_id, _RUNS.process, _RUNS.error, _RUNS.deleted_time, _RUNS.start_number),
 )
@@ -98,7 +98,7 @@ class Reader:
             table: connection.execute(sa.select(*columns).where(among(connection, columns[0], chunk))).all()
             for table, columns in _KEYED.items()
         }
-        runs = connection.execute(sa.select(*_COLUMNS).where(among(connection, _RUNS.id, chunk))).all()
+        runs = connection.execute(sa.select(*RUN_COLUMNS).where(among(connection, _RUNS.id, chunk))).all()
         key_of = self.names.texts(connection, {row[1] for table in values.values() for row in table})
         params: dict[int, dict[str, str]] = {number: {} for number in chunk}
         tags: dict[int, dict[str, str]] = {number: {} for number in chunk}

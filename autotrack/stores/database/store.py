@@ -29,7 +29,7 @@ from autotrack.stores.database.searching import search
 from autotrack.stores.database.upkeep import Upkeep
 from autotrack.stores.database.writing import Writer
 from autotrack.stores.filters import parse_filter, parse_orders
-from autotrack.stores.glances import Points, Standing
+from autotrack.stores.glances import Points
 
 T = TypeVar("T")
 
@@ -113,10 +113,9 @@ class DatabaseStore(DatabaseRegistry):
         """See `Store.metric_history`."""
         return self._of_run(run_id, lambda connection, run: self._reader.history(connection, run, key))
 
-    def standing(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Standing | None:
-        """See `autotrack.stores.glances.standing`."""
-        names = self._reader.names
-        return self._database.read(lambda connection: glancing.standing(connection, names, run_id, params, tags))
+    def outline(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Run | None:
+        """See `autotrack.stores.glances.outline`."""
+        return self._database.read(lambda connection: glancing.outline(connection, self._reader, run_id, params, tags))
 
     def last_points(self, run_ids: Sequence[str]) -> dict[str, Points]:
         """See `autotrack.stores.glances.last_points`."""

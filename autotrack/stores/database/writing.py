@@ -81,6 +81,7 @@ class Writer:
     def _prepare(self, by_journal: dict[str, list[Entry]]) -> _Batch:
         batch, missing = self._database.read(lambda connection: self._look_up(connection, by_journal))
         if any(missing.values()):
+            # Journals that are new are begun with their first entries.
             self._database.write(lambda connection: self._number(connection, batch, missing))
             batch, missing = self._database.read(lambda connection: self._look_up(connection, by_journal, batch))
             if any(missing.values()):
@@ -92,11 +93,10 @@ class Writer:
     ) -> tuple[_Batch, dict[str, list[str]]]:
         """The batch, and what has no number yet."""
         rows = _journals(connection, by_journal)
-        if before is not None and all(rows[name][1] == last for name, (last, _) in before.last.items()):
+        if before is not None and all(rows.get(name, (0, 0))[1] == last for name, (last, _) in before.last.items()):
             batch = before
         else:
             batch = _fold(by_journal, {name: last for name, (_, last) in rows.items()})
-        batch.journals = {name: number for name, (number, _) in rows.items()}
         state = batch.state
         names = set(state.facts)
         for facts in state.facts.values():
@@ -110,7 +110,6 @@ class Writer:
         batch.names = self._names.ids(connection, names)
         batch.experiments = self._experiments.ids(connection, experiments)
         missing = {
-            "journals": [name for name in batch.last if name not in batch.journals],
             "names": [name for name in names if name not in batch.names],
             "experiments": [name for name in experiments if name not in batch.experiments],
             "runs": [] if batch.ids else _missing_runs(connection, state.runs),
@@ -119,9 +118,7 @@ class Writer:
 
     def _number(self, connection: Connection, batch: _Batch, missing: dict[str, list[str]]) -> None:
         """Give numbers to what has none: committed before it is used, and of no meaning until then."""
-        rows: list[Row] = [(key, escape(name), 0) for key, name in digests(missing["journals"]).items()]
-        insert_new(connection, tables.journals, ("hash", "journal_id", "last_number"), rows)
-        rows = [(key, escape(name)) for key, name in digests(missing["names"]).items()]
+        rows: list[Row] = [(key, escape(name)) for key, name in digests(missing["names"]).items()]
         insert_new(connection, tables.names, ("hash", "text"), rows)
         rows = [(key, escape(name), experiment_id(name)) for key, name in digests(missing["experiments"]).items()]
         insert_new(connection, tables.experiments, ("hash", "text", "experiment_id"), rows)
@@ -133,12 +130,17 @@ class Writer:
 
     def _write(self, connection: Connection, batch: _Batch) -> None:
         journals = tables.journals.c
-        ids = [batch.journals[name] for name in batch.last]
-        locked: dict[int, int] = {}
-        for chunk in chunked(sorted(ids), CHUNK):
-            query = sa.select(journals.id, journals.last_number).where(journals.id.in_(chunk)).order_by(journals.id)
-            locked |= {int(number): int(last) for number, last in connection.execute(query.with_for_update())}
-        if any(locked.get(batch.journals[name]) != last for name, (last, _) in batch.last.items()):
+        hashes = digests(batch.last)
+        new: list[Row] = [(key, escape(name), 0) for key, name in hashes.items() if not batch.last[name][0]]
+        insert_new(connection, tables.journals, ("hash", "journal_id", "last_number"), new)
+        batch.journals = {}
+        for chunk in chunked(hashes, CHUNK):
+            query = sa.select(journals.id, journals.hash, journals.last_number).where(journals.hash.in_(chunk))
+            for number, key, last in connection.execute(query.order_by(journals.hash).with_for_update()):
+                name = hashes[bytes(key)]
+                if last == batch.last[name][0]:
+                    batch.journals[name] = int(number)
+        if len(batch.journals) != len(batch.last):
             raise Again
         self._write_facts(connection, batch)
         self._write_experiment_facts(connection, batch)

@@ -7,30 +7,44 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
-from autotrack.stores.glances import Points, Standing
-from autotrack.stores.local.sql import decode, encode
+from autotrack.entities import Run
+from autotrack.stores.glances import Points
+from autotrack.stores.local.sql import BROKEN, decode, encode
 
 _CHUNK: Final = 500
+_OUTLINE: Final = (
+    "SELECT id, name, experiment, status, start_time, end_time, parent_run_id, process_id, error, "
+    f"{BROKEN}, deleted_time FROM runs WHERE run_id = ?"
+)
 _KNOWN: Final = ("SELECT 1 FROM experiments WHERE name = ?", "SELECT 1 FROM runs WHERE experiment = ? LIMIT 1")
 # From each name to the next one along the index, however many runs there are of it.
 _NAMED: Final = (
-    "WITH RECURSIVE named (name) AS (SELECT min(experiment) FROM runs UNION ALL "
-    "SELECT (SELECT min(experiment) FROM runs WHERE experiment > name) FROM named WHERE name IS NOT NULL) "
-    "SELECT name FROM named WHERE name IS NOT NULL"
+    "WITH RECURSIVE named (reached) AS (SELECT min(experiment) FROM runs UNION ALL SELECT (SELECT min(experiment) "
+    "FROM runs WHERE experiment > named.reached) FROM named WHERE named.reached IS NOT NULL) "
+    "SELECT reached FROM named WHERE reached IS NOT NULL"
 )
 
 
-def standing(
-    connection: sqlite3.Connection, run_id: str, params: Collection[str], tags: Collection[str]
-) -> Standing | None:
-    """See `autotrack.stores.glances.standing`."""
-    row = connection.execute("SELECT id, deleted_time FROM runs WHERE run_id = ?", (encode(run_id),)).fetchone()
+def outline(connection: sqlite3.Connection, run_id: str, params: Collection[str], tags: Collection[str]) -> Run | None:
+    """See `autotrack.stores.glances.outline`."""
+    row = connection.execute(_OUTLINE, (encode(run_id),)).fetchone()
     if row is None:
         return None
-    return Standing(
-        row[1] is not None,
-        _values(connection, "params", row[0], params) if params else {},
-        _values(connection, "tags", row[0], tags) if tags else {},
+    key, name, experiment, status, start_time, end_time, parent, process, error, broken, deleted_time = row
+    return Run(
+        run_id=run_id,
+        name=decode(name),
+        experiment=decode(experiment),
+        status=decode(status),
+        start_time=start_time,
+        end_time=end_time,
+        parent_run_id=None if parent is None else decode(parent),
+        process_id=decode(process),
+        params=_values(connection, "params", key, params) if params else {},
+        tags=_values(connection, "tags", key, tags) if tags else {},
+        error=None if error is None else decode(error),
+        broken=broken,
+        deleted_time=deleted_time,
     )
 
 

@@ -27,7 +27,7 @@ from autotrack.hooks import before_read
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.base import ACTIVE_RUNS, Finding, Garbage, View
 from autotrack.stores.filters import parse_filter, parse_orders
-from autotrack.stores.glances import Points, Standing
+from autotrack.stores.glances import Points
 from autotrack.stores.local import compaction, glancing, rows, sweeping, waiting
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.incoming import locked, make_folder, write
@@ -145,9 +145,9 @@ class LocalStore(Registering):
         """See `autotrack.stores.base.histories`."""
         return self._with_index(lambda index: rows.histories(index.connection, self._key(index, run_id)))
 
-    def standing(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Standing | None:
-        """See `autotrack.stores.glances.standing`."""
-        return self._with_index(lambda index: glancing.standing(index.connection, run_id, params, tags))
+    def outline(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Run | None:
+        """See `autotrack.stores.glances.outline`."""
+        return self._with_index(lambda index: glancing.outline(index.connection, run_id, params, tags))
 
     def last_points(self, run_ids: Sequence[str]) -> dict[str, Points]:
         """See `autotrack.stores.glances.last_points`."""
