@@ -65,7 +65,7 @@ class Delivery:
             # The application answers what goes wrong in it: this is an answer that broke off while it was sent.
             _logger.error("%s %s broke off", shown(scope["method"]), shown(scope["path"]), exc_info=error)
             if exchange.started:
-                raise _BrokenOff from None
+                raise BrokenOff from None
             await exchange.answer(500, "INTERNAL_ERROR", "the server failed at this request; its log says why")
         finally:
             self._streams.discard(exchange.task)
@@ -84,7 +84,7 @@ class Delivery:
             with contextlib.suppress(Exception):  # the listener may be gone too
                 await exchange.end()
         else:
-            raise _BrokenOff from None
+            raise BrokenOff from None
 
     def _told(self, scope: ASGIScope, exchange: _Exchange, seconds: float) -> None:
         endpoint = scope.get(ENDPOINT)
@@ -115,7 +115,7 @@ class Delivery:
             )
 
 
-class _BrokenOff(Exception):
+class BrokenOff(Exception):
     """Tells the server to close the connection: half an answer must not look like a whole one."""
 
 

@@ -23,6 +23,7 @@ _SHARES_FROM: Final = 3 if sys.platform == "linux" else 1_000
 """So many workers are forked from a process that has imported all they need, and share its memory. For fewer, what
 they share is less than the copy that the process which looks after them would keep. Other systems' libraries do not
 take to forks."""
+_MOST_FILES: Final = 65_536
 _SAID: Final = 3
 """The exit code of a process that has said itself what went wrong."""
 
@@ -58,6 +59,7 @@ def serve(opener: Opener, options: ServerOptions, *, ready: Callable[[str], None
         raise ServingError(f"the server needs {', '.join(missing)}: pip install 'autotrack[server]'")
     if options.token_file:
         _check_tokens(Path(options.token_file))
+    _allow_connections()
     listener = listening.bind(options.host, options.port)
     try:
         address = listening.url(listener, options.host)
@@ -100,6 +102,21 @@ def _alone(opener: Opener, options: ServerOptions, listener: Any, ready: Callabl
     listening.listen(listener, options.host)
     run_worker(opener.open, options, Board(1), 0, listener, lifeline=None, on_start=ready)
     return 0
+
+
+def _allow_connections() -> None:
+    """As many open files as this process may have: each connection is one, and the usual limit is 1024."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            pass  # it is an improvement, not a need
 
 
 def _check_tokens(path: Path) -> None:

@@ -81,7 +81,7 @@ def test_axe_finds_nothing_serious_on_any_page(pages, open_page, addresses, trou
         ]
         if serious:
             found[name] = serious
-    assert found == {}
+    assert found == {}, "\n".join(f"{name}: {line}" for name, lines in found.items() for line in lines)
 
 
 def test_on_a_phone_no_page_is_wider_than_the_screen(pages, open_page, addresses, troubles: Troubles):

@@ -58,8 +58,10 @@ class Asked:
             self.app.table = Table(endpoints)
             self.site.endpoints = self.app.table.endpoints
         self.delivery = Delivery(self.app, self.site.counters, log=log)
+        self._runner = asyncio.Runner()
 
     def close(self) -> None:
+        self._runner.close()
         self.site.close()
         MemoryStore.forget(self.store.uri)
 
@@ -71,8 +73,8 @@ class Asked:
         body: bytes = b"",
         client: str = "127.0.0.1",
     ) -> Answer:
-        """Ask in an event loop of its own."""
-        return asyncio.run(self.ask(method, target, headers, body, client))
+        """Ask, and wait for the answer."""
+        return self._runner.run(self.ask(method, target, headers, body, client))
 
     async def ask(
         self,

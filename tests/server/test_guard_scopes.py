@@ -13,7 +13,12 @@ from exchanges import LOCAL, REACHED, Answer, Asked, of_every_room, reached
 from autotrack.server.guard import tokens
 from autotrack.server.routing import OPEN, READ, WRITE, Endpoint
 
-ENDPOINTS = of_every_room()
+ENDPOINTS = [
+    *of_every_room(),
+    *(Endpoint(method, "/stand-in", reached, WRITE) for method in ("POST", "PUT", "PATCH", "DELETE")),
+    Endpoint("POST", "/stand-in/search", reached, READ),
+]
+"""Those of the server, and one of each kind."""
 OPEN_TO_ALL = {("GET", "/health"), ("GET", "/static/{name:path}"), ("GET", "/favicon.ico")} | {
     ("GET", f"{prefix}/3.0/mlflow/server-info") for prefix in ("/api", "/ajax-api")
 }
@@ -148,7 +153,8 @@ def test_name_and_token_do_as_user_and_password(people: People):
 
     def basic(credentials: str) -> int:
         value = base64.b64encode(credentials.encode()).decode()
-        return people.asked("GET", "/version", [*LOCAL, ("authorization", f"Basic {value}")]).status
+        headers = [*LOCAL, ("authorization", f"Basic {value}")]
+        return people.asked("GET", "/version", headers, client=credentials).status
 
     assert basic(f"reader:{token}") == 299
     assert basic(f"writer:{token}") == 401
@@ -169,7 +175,7 @@ def test_other_credentials_are_none(people: People, header: str):
 def test_two_authorization_headers_are_none(people: People):
     good = ("authorization", f"Bearer {people.shown['writer']}")
     assert people.asked("GET", "/version", [*LOCAL, good]).status == 299
-    assert people.asked("GET", "/version", [*LOCAL, good, good]).status == 401
+    assert people.asked("GET", "/version", [*LOCAL, good, good], client="two").status == 401
 
 
 def test_a_part_of_a_token_and_its_hash_are_no_token(people: People, file: Path):
