@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hostile
 import pytest
 
 import autotrack
@@ -282,6 +283,31 @@ def test_keys_are_explained(pages, page):
     page.keyboard.press("j")
     page.keyboard.press("j")
     assert page.locator("tr.current").evaluate("row => row.sectionRowIndex") == 1
+
+
+def test_whatever_runs_are_called_stays_text_in_all_that_opens(serve, page, tmp_path):
+    hostile.write(tmp_path / ".autotrack", tmp_path)
+    page.goto(f"{serve(tmp_path / '.autotrack')}/runs")
+    assert len(rows(page)) == 3
+    page.get_by_role("button", name="Columns").click()
+    page.get_by_label("Find a column").fill("window.harmed")
+    page.locator(".columns .lists").get_by_role("checkbox", name=hostile.SCRIPT).last.click()
+    page.locator("#runs-head th").get_by_text(hostile.SCRIPT).last.wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("e")
+    page.get_by_label("Note", exact=True).fill(hostile.SCRIPT)
+    page.get_by_role("button", name="Save").click()
+    page.locator(".note-mark").wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type('params."<')
+    page.get_by_role("option").first.wait_for()
+    page.keyboard.press("Tab")
+    page.keyboard.type("IS NOT NULL")
+    page.keyboard.press("Enter")
+    wait(page, "location.search.includes('filter=')")
+    assert len(rows(page)) == 3
+    assert page.evaluate("window.harmed") is None
 
 
 @pytest.mark.parametrize("width", [390, 1200])

@@ -18,6 +18,7 @@ from autotrack.events import (
     Entry,
     Event,
     ExperimentDescribed,
+    LifecycleSet,
     MetricsLogged,
     ParamsLogged,
     RunEnded,
@@ -27,7 +28,7 @@ from autotrack.events import (
 from autotrack.server.app import App
 from autotrack.server.pages import live, views
 from autotrack.server.site import Site
-from autotrack.stores import open_store
+from autotrack.stores import open_store, paging
 from autotrack.stores.base import Store
 
 START = 1_767_225_600_000
@@ -111,6 +112,20 @@ def test_the_newest_run_comes_first_and_child_runs_stand_below_their_parent(ask,
     assert inside.index("Ridge 6") < inside.index("Ridge 7")
     assert "candidate 6" in inside
     assert names(ask("/runs.json", children="flat"))[:3] == ["Ridge 8", "Ridge 7", "Ridge 6"]
+
+
+@pytest.mark.parametrize("uri", ["memory:", "{}/folder", "sqlite:///{}/runs.db"])
+def test_child_runs_are_counted_in_every_kind_of_store(tmp_path, uri):
+    opened = open_store(uri.format(tmp_path))
+    recorded = [event for number in (1, 2) for event in events(number)]
+    apply(
+        opened, "j1", [*recorded, *(event for number in (3, 4, 5) for event in events(number, parent=1 + number // 5))]
+    )
+    apply(opened, "j2", [LifecycleSet(run_id(5), "deleted", START + 10_000)])
+    ids = [run_id(number) for number in (1, 2, 3, 9)]
+    assert paging.count_children(opened, ids) == dict(zip(ids, (2, 0, 0, 0)))
+    assert paging.count_children(opened, ids, view="all") == dict(zip(ids, (2, 1, 0, 0)))
+    opened.close()
 
 
 def test_columns_that_nobody_chose_are_held_out_metrics_first_then_params_that_differ(ask, filled):

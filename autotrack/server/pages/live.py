@@ -43,6 +43,7 @@ class Watch:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._listeners: set[asyncio.Event] = set()
+        self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -60,7 +61,9 @@ class Watch:
         self._listeners.add(changed)
         try:
             if not self.looks:
+                self._ready.clear()
                 self._task = asyncio.create_task(self._look())
+            await self._ready.wait()  # a page that asks for the runs once it was greeted misses nothing
             yield "retry: 3000\nevent: hello\ndata: {}\n\n"
             while True:
                 try:
@@ -76,6 +79,7 @@ class Watch:
     async def _look(self) -> None:
         """Tell the listeners of changes until none is left."""
         mark = await self._marked("")
+        self._ready.set()
         while self._listeners:
             await asyncio.sleep(EVERY)
             now = await self._marked(mark)

@@ -24,6 +24,9 @@ _PARAMS: Final = 4
 _PLAIN: Final = 40
 """A param of which all values are shorter is worth a column unasked."""
 
+_DULL: Final = ("verbose", "n_jobs")
+"""Params that change nothing of a model."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -147,7 +150,9 @@ def _differing_params(runs: Sequence[Run]) -> list[str]:
     differing = {
         key: len(found)
         for key, found in values.items()
-        if len(set(found)) > 1 and all(len(text) < _PLAIN and not _is_an_object(text) for text in found)
+        if key.rpartition("__")[2] not in _DULL
+        and len(set(found)) > 1
+        and all(len(text) < _PLAIN and not _is_an_object(text) for text in found)
     }
     # What most runs have comes first; of nested ones ("svc__C") and others as they are spelled.
     return [f"params.{key}" for key in sorted(differing, key=lambda key: (-differing[key], key))[:_PARAMS]]

@@ -1,6 +1,6 @@
 // What may come next in a filter: fields, comparisons, values. The server alone says whether one is right.
 
-const TOKENS = /\s+|"(?:[^"]|"")*"?|'(?:[^']|'')*'?|==|!=|<>|<=|>=|[=<>(),]|[^\s=<>!(),"']+(?:\.(?:"(?:[^"]|"")*"?|'(?:[^']|'')*'?))?[^\s=<>!(),"']*|./gu;
+const TOKENS = /\s+|"(?:[^"]|"")*"?|'(?:[^']|'')*'?|==|!=|<>|<=|>=|[=<>(),]|[^\s=<>!(),"'.]+(?:\.(?:"(?:[^"]|"")*"?|'(?:[^']|'')*'?|[^\s=<>!(),"']*))?|./gu;
 const ATTRIBUTES = {
   status: "RUNNING, FINISHED, FAILED, KILLED",
   run_name: "name of the run",

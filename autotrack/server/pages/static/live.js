@@ -9,7 +9,6 @@ export function listen({ changed, state = null }) {
   let timer = null;
   let busy = false;
   let again = false;
-  let missed = false; // something may have changed while nobody listened
 
   async function look() {
     timer = null;
@@ -23,7 +22,6 @@ export function listen({ changed, state = null }) {
       await changed();
     } catch {
       // The server is away for a moment; the next change, or the next connection, brings it up to date.
-      missed = true;
     } finally {
       busy = false;
     }
@@ -49,13 +47,11 @@ export function listen({ changed, state = null }) {
     source = new EventSource("/live");
     source.addEventListener("hello", () => {
       show("Live", false);
-      if (missed) soon();
-      missed = false;
+      soon(); // what has changed since the page was made
     });
     source.addEventListener("changed", () => soon(LEAST));
     source.addEventListener("error", () => {
       show("Not connected", true);
-      missed = true;
       if (source && source.readyState === EventSource.CLOSED) {
         end();
         setTimeout(begin, MOST);
@@ -69,12 +65,8 @@ export function listen({ changed, state = null }) {
   }
 
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) {
-      end();
-      missed = true;
-    } else {
-      begin();
-    }
+    if (document.hidden) end();
+    else begin();
   });
   window.addEventListener("pagehide", end);
   window.addEventListener("pageshow", (event) => event.persisted && begin());

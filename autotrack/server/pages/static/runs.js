@@ -18,6 +18,8 @@ const body = document.getElementById("runs-body");
 const table = body.parentElement;
 const clock = Date.now() - Number(pane.dataset.now); // how far this machine's clock is ahead of the server's
 
+const sent = new Map(); // a part that is swapped → what the server sent for it
+for (const part of document.querySelectorAll("[data-swap]")) sent.set(part.id, part.innerHTML);
 let rows = [...body.querySelectorAll("tr[data-row]")]; // top level, in order
 let loading = null; // the page that is being fetched
 let going = 0;
@@ -95,7 +97,7 @@ async function refresh() {
   const last = rows.findLastIndex((row) => ids.has(row.dataset.run));
   // What was loaded behind the rows that were asked for stays.
   const behind = rows.length > MOST && last >= 0 ? rows.slice(last + 1).filter((row) => !ids.has(row.dataset.run)) : [];
-  swap(page, behind.length ? ["runs-foot"] : []);
+  swap(page, behind.length ? ["runs-pages"] : []);
   rows = [...told, ...behind];
   await children.again(rows);
   draw();
@@ -124,7 +126,8 @@ function rowsOf(page) {
 function swap(page, except = []) {
   for (const part of document.querySelectorAll("[data-swap]")) {
     const other = page.getElementById(part.id);
-    if (!other || except.includes(part.id) || part.innerHTML === other.innerHTML) continue;
+    if (!other || except.includes(part.id) || sent.get(part.id) === other.innerHTML) continue;
+    sent.set(part.id, other.innerHTML);
     part.replaceChildren(...[...other.childNodes].map((node) => document.adoptNode(node)));
     showTimes(part);
   }
@@ -147,7 +150,6 @@ function draw() {
   const head = document.querySelector("#runs-head tr");
   table.setAttribute("aria-rowcount", document.getElementById("runs-next") ? -1 : parts.rows.length + 1);
   head?.setAttribute("aria-rowindex", 1);
-  parts.rows.forEach((row, number) => row.setAttribute("aria-rowindex", number + 2));
   selection.update();
 }
 
@@ -170,10 +172,10 @@ async function more() {
     if (mine !== going) return;
     const known = new Set(rows.map((row) => row.dataset.run));
     rows.push(...rowsOf(page).filter((row) => !known.has(row.dataset.run)));
-    const foot = document.getElementById("runs-foot");
     const next = page.getElementById("runs-next");
-    if (next) document.getElementById("runs-next").replaceWith(document.adoptNode(next));
-    else foot.querySelector("#runs-next").remove();
+    if (next) link.replaceWith(document.adoptNode(next));
+    else link.remove();
+    sent.delete("runs-pages");
     draw();
     widths();
   } catch (error) {
@@ -208,8 +210,11 @@ document.addEventListener("click", (event) => {
     children.toggle(link.closest("tr"));
   } else if (link.hasAttribute("data-go")) {
     event.preventDefault();
-    link.blur();
-    go(event.shiftKey && link.dataset.further ? link.dataset.further : link.getAttribute("href"));
+    const column = link.closest("th")?.dataset.column;
+    if (!column) link.blur();
+    go(event.shiftKey && link.dataset.further ? link.dataset.further : link.getAttribute("href")).then(() => {
+      if (column) document.querySelector(`#runs-head th[data-column="${CSS.escape(column)}"] a`)?.focus({ preventScroll: true });
+    });
   }
 });
 window.addEventListener("popstate", () => go(location.href, { push: false }));

@@ -18,7 +18,7 @@ export function installEditor({ pane, body, selection, refresh }) {
   function open(anchor, label, ...inside) {
     close();
     opener = anchor;
-    panel = element("form", { class: "popover editor", role: "dialog", "aria-label": label }, ...inside);
+    panel = element("div", { class: "popover", role: "dialog", "aria-label": label }, element("form", { class: "editor" }, ...inside));
     pane.append(panel);
     const place = anchor.getBoundingClientRect();
     const room = { width: panel.offsetWidth, height: panel.offsetHeight };
@@ -29,7 +29,7 @@ export function installEditor({ pane, body, selection, refresh }) {
         event.stopPropagation();
         close();
       } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-        panel.requestSubmit();
+        panel.firstChild.requestSubmit();
       }
     });
     panel.querySelector("input, textarea").focus();

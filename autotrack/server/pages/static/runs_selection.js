@@ -74,7 +74,7 @@ export class Selection {
   }
 
   update() {
-    for (const row of this.visible()) if (row.isConnected) this.mark(row);
+    for (const row of document.querySelectorAll("#runs-body > tr[data-run]")) this.mark(row);
     const [count, deleted] = [this.ids.size, this.pane.dataset.view === "deleted"];
     this.bar.hidden = count === 0;
     document.getElementById("selection-count").textContent = `${count.toLocaleString("en-US")} selected`;

@@ -62,6 +62,7 @@ export class RowWindow {
     for (const row of [...this.body.children]) if (!keep.has(row)) row.remove();
     let next = this.body.firstChild;
     const came = [];
+    wanted.forEach((row, number) => row.setAttribute("aria-rowindex", from + number + 2)); // the header's is 1
     for (const row of wanted) {
       if (row === next) {
         next = next.nextSibling;
