@@ -127,14 +127,13 @@ class App:
         return await endpoint.handler(self.site, request)
 
     async def _refuse(self, request: Request, problem: Problem, endpoint: Endpoint | None) -> Response:
-        response: Response
+        response: Response | None = None
         if self._error_page is not None and _is_for_people(request, endpoint):
             try:
                 response = await self._error_page(self.site, request, problem)
             except Exception as error:
                 _logger.error("the page that tells of an error failed", exc_info=error)
-                response = JSONResponse(problem.to_json(), problem.status)
-        else:
+        if response is None:
             # What the message shows may have lone surrogates in it, which JSON can only have escaped.
             response = Response(json.dumps(problem.to_json()), problem.status, media_type="application/json")
         response.headers.update(problem.headers)

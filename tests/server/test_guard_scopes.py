@@ -23,7 +23,11 @@ OPEN_TO_ALL = {("GET", "/health"), ("GET", "/static/{name:path}"), ("GET", "/fav
     ("GET", f"{prefix}/3.0/mlflow/server-info") for prefix in ("/api", "/ajax-api")
 }
 """What anybody may ask for: an endpoint that is opened has to be written down here too."""
-QUESTIONS = re.compile(r"search|get-|/get|/list|download|/query|/pages|/columns|/complet|/bulk|batch-get|history")
+QUESTIONS = re.compile(
+    r"search|get-|/get|/list|download|/query|/pages|/columns|/complet|/bulk|batch-get|history|histories"
+    r"|/api/2.0/autotrack/(runs/(find|page|count|children)|names|mark|experiments|problems|artifacts/about"
+    r"|registry/(registered_models?|model_versions?))$"
+)
 """What a path is called whose POST only reads."""
 
 
