@@ -345,7 +345,8 @@ sys.path.insert(0, {str(__file__.rpartition("/")[0])!r})
 from asking import asking
 from autotrack.stores import open_store
 with asking(open_store({str(recorded)!r})) as pages:
-    runs = pages.store.search_runs()
+    kinds = {{(run.status, run.tags.get("estimator_name")): run for run in pages.store.search_runs()}}
+    runs = list(kinds.values())
     for run in runs:
         pages.page(f"/runs/{{run.run_id}}")
         pages.page(f"/runs/{{run.run_id}}/plots") if run.metrics else None
