@@ -62,7 +62,9 @@ async def record(
             events.append(TagsSet(run_id, tags))
         await site.write(*events)
     # Those of another run's model are kept with the model: an evaluation of its own, say.
-    of_others = [(metric, told) for metric, told in of_models if model_ids.run_of(str(told["model_id"])) != run_id]
+    of_others = [
+        (metric, told) for metric, told in of_models if model_ids.run_of(str(told["model_id"])) not in (None, run_id)
+    ]
     await model_records.log_metrics(site, run_id, of_others)
 
 
