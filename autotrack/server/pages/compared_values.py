@@ -62,7 +62,8 @@ class Labels:
             telling = _telling(alike, values["params"]["differs"])
             for index in alike:
                 own = telling.get(index) or views[index].run_id[:6]
-                self._labels[index] = shortened(f"{own} · {name}", _LABEL)
+                # What all are called alike stands in the page's title.
+                self._labels[index] = shortened(own if len(alike) == len(names) else f"{own} · {name}", _LABEL)
 
     def __getitem__(self, index: int) -> str:
         return self._labels[index]

@@ -160,7 +160,9 @@ def _pair(ids: Sequence[str], between: Sequence[str]) -> tuple[str, str] | None:
 def _title(views: Sequence[RunView]) -> str:
     if len(views) == 1:
         return f"Compare {views[0].name} with another run"
-    return f"Compare {len(views)} runs" if views else "Compare runs"
+    names = {one.name for one in views}
+    of = f" of {next(iter(names))}" if len(names) == 1 and "" not in names else ""
+    return f"Compare {len(views)} runs{of}" if views else "Compare runs"
 
 
 def _listed(text: str) -> list[str]:
