@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -321,19 +321,24 @@ def _present(
     for owners in chunked(by_owner, 50):
         others = list(dict.fromkeys(other for number in owners for other in by_owner[number]))
         for chunk in chunked(others, CHUNK):
-            queries = [_placed(number, table, owners, chunk) for number, table in enumerate(places)]
-            query = queries[0] if len(queries) == 1 else sa.union_all(*queries)
-            for row in connection.execute(query):
+            for row in connection.execute(_placed(tuple(places)), {"owners": owners, "others": chunk}):
                 found = row[2] if isinstance(row[2], int) else bytes(row[2])
                 yield (row[1], found), (tuple(row[3:]) if is_metrics else row[3]), row[0]
 
 
-def _placed(number: int, table: sa.Table, owners: Sequence[int], keys: Sequence[Any]) -> sa.Select[Any]:
-    owner, key = list(table.primary_key)[:2]
-    rank = [table.c.step, table.c.timestamp] if table is tables.metrics else []
-    query = sa.select(sa.literal_column(str(number)), owner, key, *rank, tables.journals.c.journal_id)
-    source = table.join(tables.journals, tables.journals.c.id == table.c.journal)
-    return query.select_from(source).where(owner.in_(owners), key.in_(keys))
+@lru_cache
+def _placed(places: tuple[sa.Table, ...]) -> Any:
+    """What asks tables for the rows of ``owners`` with the keys ``others``."""
+    queries = []
+    for number, table in enumerate(places):
+        owner, key = list(table.primary_key)[:2]
+        rank = [table.c.step, table.c.timestamp] if table is tables.metrics else []
+        query = sa.select(sa.literal_column(str(number)), owner, key, *rank, tables.journals.c.journal_id)
+        query = query.join_from(table, tables.journals, tables.journals.c.id == table.c.journal)
+        owners: Any = sa.bindparam("owners", expanding=True)
+        others: Any = sa.bindparam("others", expanding=True)
+        queries.append(query.where(owner.in_(owners), key.in_(others)))
+    return queries[0] if len(queries) == 1 else sa.union_all(*queries)
 
 
 def _journals(connection: Connection, names: Iterable[str]) -> dict[str, tuple[int, int]]:
