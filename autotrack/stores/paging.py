@@ -18,7 +18,7 @@ from autotrack.entities import Run
 from autotrack.errors import PageTokenError
 from autotrack.stores import tokens
 from autotrack.stores.base import ACTIVE_RUNS, ALL_RUNS, Store, View
-from autotrack.stores.expressions import Order
+from autotrack.stores.expressions import Field, Order
 from autotrack.stores.filters import parse_orders
 from autotrack.stores.matching import sort_key
 from autotrack.stores.tokens import Plain
@@ -41,6 +41,7 @@ MOST_NAMES: Final = 2000
 _KIND: Final = "runs"
 _REMEMBERED: Final = 64
 _DIGEST: Final = 12
+_MARK: Final = 32
 _AT_ONCE: Final = 100
 
 
@@ -190,7 +191,20 @@ def change_mark(store: Store) -> str:
     told = hashlib.sha256()
     for run in store.search_runs(view=ALL_RUNS):
         told.update(repr(run).encode("utf-8", "surrogatepass"))
-    return told.hexdigest()[:32]
+    return told.hexdigest()[:_MARK]
+
+
+def by_fields(orders: Sequence[Order]) -> list[Order]:
+    """The orders without those that change nothing: sorted by a field once, runs are equal in it."""
+    found: dict[Field, Order] = {}
+    for order in orders:
+        found.setdefault(order.field, order)
+    return list(found.values())
+
+
+def digest_of(text: str) -> str:
+    """A short text that stands for a long one."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK]
 
 
 def sorted_names(names: Iterable[str]) -> list[str]:
@@ -238,7 +252,7 @@ class _Reached:
         self._place = place
         self._orders = orders
         start_time, *texts = place.ties or ("",)
-        if len(place.keys) != len(orders) or not texts or isinstance(start_time, str):
+        if not texts or isinstance(start_time, str):
             raise tokens.refused()  # a stranger made it
         self._start_time = start_time
         self._run_id, *self.shown = map(str, texts)
@@ -252,7 +266,7 @@ class _Reached:
         PageTokenError
             When that cannot be told.
         """
-        keys = self._place.whole(lambda: next((self._keys(run) for run in runs if run.run_id == self._run_id), None))
+        keys = self._place.whole(self._orders, lambda: self._keys_of(self._run_id, runs))
         self.values = [*keys, self._start_time]
         remembered = set(self.shown)
         begin: int | None = None
@@ -266,8 +280,8 @@ class _Reached:
                 begin = number
         return [] if begin is None else runs[begin:]
 
-    def _keys(self, run: Run) -> list[Plain]:
-        return [_key(order, run) for order in self._orders]
+    def _keys_of(self, run_id: str, runs: Sequence[Run]) -> list[Plain] | None:
+        return next(([_key(order, run) for order in self._orders] for run in runs if run.run_id == run_id), None)
 
     def _compare(self, run: Run, keys: Sequence[Plain]) -> int:
         """Less than 0 for a run before this place, 0 for one beside it, else more."""
@@ -312,4 +326,4 @@ def _side(key: Plain, other: Plain, descending: bool) -> int:
 
 
 def _digest(run: Run) -> str:
-    return hashlib.sha256(run.run_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
+    return digest_of(run.run_id)[:_DIGEST]

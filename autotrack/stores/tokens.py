@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from autotrack.errors import PageTokenError
 from autotrack.stores.base import View
+from autotrack.stores.expressions import Order
 
 LONGEST_TEXT: Final = 500
 """Of longer texts a token carries the digest; the text is that of the run then, which must not have changed."""
@@ -51,8 +52,8 @@ class Place:
     keys: tuple[Value, ...]
     ties: tuple[Plain, ...]
 
-    def whole(self, now: Callable[[], Sequence[Plain] | None]) -> tuple[Plain, ...]:
-        """The keys, with the long texts.
+    def whole(self, orders: Sequence[Order], now: Callable[[], Sequence[Plain] | None]) -> tuple[Plain, ...]:
+        """The keys of a search by these orders, with the long texts.
 
         Parameters
         ----------
@@ -61,8 +62,10 @@ class Place:
         Raises
         ------
         PageTokenError
-            When there are, and they have changed.
+            When there are, and they have changed; when the keys are none of such a search.
         """
+        if len(self.keys) != len(orders) or not all(map(_suits, self.keys, orders)):
+            raise refused()
         found: list[Plain] = []
         current: Sequence[Plain] | None = None
         for number, key in enumerate(self.keys):
@@ -127,6 +130,20 @@ def refused() -> PageTokenError:
         "this page token is not one of this search: it was cut or altered, or made with another filter, order, "
         "experiments or view; begin again without a page token, and change nothing but the token from page to page"
     )
+
+
+def _suits(key: Value, order: Order) -> bool:
+    """Whether a run can have this key, so that a database can compare it."""
+    if key is None:
+        return True
+    match order.field.kind:
+        case "text":
+            return isinstance(key, str | Digest)
+        case "number":
+            return isinstance(key, int | float)
+        case "time":
+            return isinstance(key, int)
+    return True
 
 
 def _checked(search: bytes, data: bytes) -> bytes:

@@ -40,10 +40,11 @@ from autotrack.journal import new_id
 from autotrack.stores.base import Store
 from autotrack.testing.artifacts import ArtifactsContract
 from autotrack.testing.models import ModelsContract
+from autotrack.testing.paging import PagesContract
 from autotrack.testing.samples import FILTERS, ODD_STRINGS, Journal, raises, started
 
 
-class StoreContract(ModelsContract, ArtifactsContract):
+class StoreContract(ModelsContract, ArtifactsContract, PagesContract):
     """What every store guarantees. Subclass it and supply the fixture ``store``: an empty one for each test."""
 
     # What comes back

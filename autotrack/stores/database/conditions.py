@@ -95,18 +95,23 @@ class Conditions:
         self._names: dict[str, int] = {}
         self.exact = True
 
-    def of(self, expression: Expression | None) -> Condition | None:
-        """The condition of a filter, never NULL; ``None`` where it names every run."""
+    def of(self, expression: Expression | None, *, generous: bool = True) -> Condition | None:
+        """The condition of a filter, never NULL; ``None`` where it names every run.
+
+        Where not ``generous``, it may name fewer runs than the filter rather than more.
+        """
         if expression is None:
             return None
         if _size(expression) > LARGEST:
             self.exact = False
+            if not generous:
+                return constant(False)
             smaller = _smaller(expression)
             if smaller is None:
                 return None
             expression = smaller
         self._learn(leaf.field for leaf in leaves(expression))
-        return self._condition(expression, True)
+        return self._condition(expression, generous)
 
     def number(self, field: Field) -> int:
         """The number of the key of a metric, param or tag."""

@@ -11,7 +11,7 @@ is searched for by itself, in the order that comes second.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from math import isqrt
 from typing import Any, Final, NamedTuple
@@ -22,12 +22,14 @@ from sqlalchemy.engine import Connection
 from autotrack.entities import Run
 from autotrack.stores.base import ACTIVE_RUNS, ALL_RUNS, View
 from autotrack.stores.database import tables
-from autotrack.stores.database.codes import TEXT
+from autotrack.stores.database.codes import TEXT, escape, head
 from autotrack.stores.database.conditions import KEYED, NEWEST_FIRST, RUNS, Conditions
 from autotrack.stores.database.names import among
+from autotrack.stores.database.places import Behind, bounds, key_of
 from autotrack.stores.database.rows import Reader
 from autotrack.stores.expressions import And, Expression, Field, Order
 from autotrack.stores.matching import matches
+from autotrack.stores.tokens import Plain
 
 FEW: Final = 20_000
 """Never are more runs looked up and sorted rather than walked."""
@@ -64,22 +66,41 @@ def search(
     """See `Store.search_runs`."""
     if limit is not None and limit <= 0:
         return []
-    searching = _Search(connection, reader, expression, orders)
-    if not searching.look_in(experiment, view):
+    searching = Search(connection, reader, expression, orders)
+    if not searching.look_in(None if experiment is None else [experiment], view):
         return []
     if searching.exact:
         return reader.runs(connection, searching.ids(limit))
-    found: list[Run] = []
+    return [run for _, run in named(connection, reader, expression, searching.ids, limit)]
+
+
+def named(
+    connection: Connection,
+    reader: Reader,
+    expression: Expression | None,
+    ids: Callable[[int | None], list[int]],
+    limit: int | None,
+) -> list[tuple[int, Run]]:
+    """The first runs that a filter names, with their rows, where a database finds more than these.
+
+    Parameters
+    ----------
+    ids : gives the rows of as many runs, in order, that the database takes for named.
+    """
+    found: list[tuple[int, Run]] = []
     seen, wanted = 0, limit
     while True:
-        ids = searching.ids(wanted)
-        found += [run for run in reader.runs(connection, ids[seen:]) if matches(expression, run)]
-        if limit is None or len(found) >= limit or wanted is None or len(ids) < wanted:
+        rows = ids(wanted)
+        pairs = zip(rows[seen:], reader.runs(connection, rows[seen:]))
+        found += [(row, run) for row, run in pairs if matches(expression, run)]
+        if limit is None or len(found) >= limit or wanted is None or len(rows) < wanted:
             return found if limit is None else found[:limit]
-        seen, wanted = len(ids), wanted * 4
+        seen, wanted = len(rows), wanted * 4
 
 
-class _Search:
+class Search:
+    """Runs that are looked for, and ways to find them."""
+
     def __init__(
         self, connection: Connection, reader: Reader, expression: Expression | None, orders: Sequence[Order]
     ) -> None:
@@ -94,31 +115,107 @@ class _Search:
         self._drivers: list[Any] = []
         self._parts = expression.parts if isinstance(expression, And) else [expression] if expression else []
         self._orders = list(orders)
+        self._behind: Behind | None = None
         self._few: Any | None = None
         self._looked = False
 
-    def look_in(self, experiment: str | None, view: View) -> bool:
-        """Keep to an experiment and to active or deleted runs; false where there can be none."""
+    def look_in(self, experiments: Sequence[str] | None, view: View, top_level: bool = False) -> bool:
+        """Keep to some experiments, to active or deleted runs, to the uppermost; false where there can be none."""
+        shown: list[Any] = []
+        parent = tables.runs.alias("parent").c
         if view != ALL_RUNS:
             is_active = RUNS.deleted_time.is_(None)
             self._tests.append(is_active if view == ACTIVE_RUNS else sa.not_(is_active))
             if view != ACTIVE_RUNS:
                 self._drivers.append(sa.select(RUNS.id.label("run")).where(RUNS.deleted_time.is_not(None)))
-        if experiment is not None:
-            number = self._reader.experiments.ids(self._connection, [experiment]).get(experiment)
-            if number is None:
+            shown.append(parent.deleted_time.is_(None) == (view == ACTIVE_RUNS))
+        if experiments is not None:
+            numbers = sorted(self._reader.experiments.ids(self._connection, experiments).values())
+            if not numbers:
                 return False
-            self._tests.append(RUNS.experiment == number)
-            self._drivers.append(sa.select(RUNS.id.label("run")).where(RUNS.experiment == number))
+            self._tests.append(RUNS.experiment.in_(numbers))
+            self._drivers.append(sa.select(RUNS.id.label("run")).where(RUNS.experiment.in_(numbers)))
+            shown.append(parent.experiment.in_(numbers))
+        if top_level:
+            is_parent = [parent.run_head == RUNS.parent_head, parent.run_id == RUNS.parent_run_id]
+            found: Any = sa.select(sa.literal_column("1")).where(*is_parent, *shown).limit(1)
+            has_parent = found.correlate(tables.runs).scalar_subquery().is_not(None)
+            self._tests.append(sa.or_(RUNS.parent_run_id.is_(None), sa.not_(has_parent)))
         return True
+
+    def behind(self, place: Behind, skipped: int) -> Search:
+        """The search among the runs behind a place, by all orders but the first ones; those are equal."""
+        search = copy(self)
+        search._orders = self._orders[skipped:]
+        search._behind = place
+        return search
+
+    def tied(self, order: Order, key: Plain) -> Search:
+        """The search among the runs that are sorted by this."""
+        values = self._values(order)
+        bound = bounds(order, key)
+        search = copy(self)
+        if key is None:
+            search._tests = [*self._tests, values[0].is_(None)]
+            return search
+        search._tests = [*self._tests, *(value == each for value, each in zip(values, bound))]
+        if order.field.entity in KEYED:
+            columns = KEYED[order.field.entity].c
+            rows: Any = sa.select(columns.run.label("run")).where(columns.key == self._conditions.number(order.field))
+            if order.field.entity != "tag":
+                rows = rows.where(columns.sort == bound[0])
+            if isinstance(key, str):
+                rows = rows.where(columns.head == head(escape(key)), columns.value == key)
+            search._drivers = [rows, *self._drivers]
+            search._few, search._looked = None, False
+        return search
+
+    def keys(self, run: int) -> list[Plain]:
+        """What a run is sorted by."""
+        values = [self._values(order) for order in self._orders]
+        row = self._connection.execute(sa.select(*(v for each in values for v in each), RUNS.id).where(RUNS.id == run))
+        told = iter(row.one())
+        return [key_of(order, [next(told) for _ in each]) for order, each in zip(self._orders, values)]
+
+    def where(self, condition: Any) -> Search:
+        """The search among the runs for which a condition holds."""
+        search = copy(self)
+        search._tests = [*self._tests, condition]
+        return search
+
+    def newest(self, condition: Any, limit: int) -> list[int]:
+        """The first runs for which a condition holds, newest first; it names few runs, by an index."""
+        self._plan()
+        query = sa.select(RUNS.id).where(condition, *self._filter, *self._tests)
+        return self._fetch(query.order_by(*NEWEST_FIRST).limit(limit))
+
+    def count(self, at_most: int | None) -> int:
+        """How many runs there are, counted up to a bound."""
+        few = self._few_runs(LONGEST_WALK)
+        query = sa.select(RUNS.id).where(*self._filter, *self._tests, *([] if few is None else [self._named(few)]))
+        if at_most is not None:
+            query = query.limit(min(at_most, 2**63 - 1))
+        counted = sa.select(sa.func.count()).select_from(query.subquery())
+        return int(self._connection.execute(counted).scalar_one())
+
+    def _values(self, order: Order) -> list[Any]:
+        """What runs are sorted by; the first is NULL for those without the field."""
+        return [term.value for term in self._conditions.terms(order)[1:]]
+
+    def _place(self, by_index: bool) -> list[Any]:
+        """That a run comes behind the place."""
+        if self._behind is None:
+            return []
+        if not self._orders:
+            return [self._behind.older(by_index)]
+        return [self._behind.test(self._values(self._orders[0]))]
 
     def ids(self, limit: int | None) -> list[int]:
         """The rows of the first runs, in order."""
         if limit is None or limit > LONGEST_WALK:
             query = self._all()
             return self._fetch(query if limit is None else query.limit(min(limit, 2**63 - 1)))
-        if self._connection.dialect.name == "postgresql":
-            self._connection.execute(_PLAN)
+        self._plan()
         few = self._few_runs(limit)
         if few is not None:
             return self._fetch(self._all(by_age=False).where(self._named(few)).limit(limit))
@@ -132,12 +229,17 @@ class _Search:
                 break
         return found
 
+    def _plan(self) -> None:
+        if self._connection.dialect.name == "postgresql":
+            self._connection.execute(_PLAN)
+
     def _by_value(self, limit: int) -> list[int] | None:
         """The first runs, one value of the first order after the other; ``None`` where that is not the way."""
         if len(self._orders) < 2 or self._orders[0].field.entity not in ("param", "tag"):
             return None
         found: list[int] = []
-        for number, group in enumerate(_Groups(self._connection, self._conditions, self._orders[0])):
+        groups = _Groups(self._connection, self._conditions, self._orders[0], self._behind)
+        for number, group in enumerate(groups):
             if number == _MOST_GROUPS or (number == 0 and not self._is_large(group.runs)):
                 return None
             found += self._with_value(group).ids(limit - len(found))
@@ -149,12 +251,13 @@ class _Search:
         counted = sa.select(sa.func.count()).select_from(runs.limit(LARGE_GROUP).subquery())
         return int(self._connection.execute(counted).scalar_one()) >= LARGE_GROUP
 
-    def _with_value(self, group: _Group) -> _Search:
+    def _with_value(self, group: _Group) -> Search:
         """The search among the runs of a group, by the orders that are left."""
         search = copy(self)
         search._orders = self._orders[1:]
         search._tests = [*self._tests, group.test]
         search._drivers = [group.runs, *self._drivers]
+        search._behind = None
         search._few, search._looked = None, False
         return search
 
@@ -172,7 +275,9 @@ class _Search:
         terms = self._terms(self._orders)
         if not by_age:
             terms.append((RUNS.age + sa.literal_column("0", sa.BigInteger())).desc())  # which no index is in order of
-        return sa.select(RUNS.id).where(*self._filter, *self._tests).order_by(*terms, *NEWEST_FIRST)
+        return (
+            sa.select(RUNS.id).where(*self._filter, *self._tests, *self._place(by_age)).order_by(*terms, *NEWEST_FIRST)
+        )
 
     def _terms(self, orders: Sequence[Order]) -> list[Any]:
         return [term.ordered(order.descending) for order in orders for term in self._conditions.terms(order)]
@@ -205,8 +310,9 @@ class _Search:
         if first.field == _START:
             started = sa.select(RUNS.id).where(*self._filter, *self._tests)
             by_age = RUNS.age.desc() if first.descending else RUNS.age.asc()
+            place = [] if self._behind is None else [self._behind.beyond(RUNS.age)]
             return [
-                started.where(RUNS.start_number > 0).order_by(by_age, *rest),
+                started.where(RUNS.start_number > 0, *place).order_by(by_age, *rest),
                 started.where(RUNS.start_number == 0).order_by(*rest),
             ]
         if first.field.entity not in KEYED:
@@ -217,8 +323,8 @@ class _Search:
         named = Conditions(self._connection, self._reader, table).of(self._expression)
         there = there.where(columns.key == number, *([] if named is None else [named]), *self._tests)
         walks = []
-        for condition, terms in _segments(first, columns):
-            walks.append(there.where(condition).order_by(*terms, *rest))
+        for condition, terms in _segments(first, columns, self._behind):
+            walks.append(there.where(*condition).order_by(*terms, *rest))
         plain = KEYED[first.field.entity].c
         has: Any = sa.select(sa.literal_column("1")).where(plain.run == RUNS.id, plain.key == number)
         if first.field.entity == "metric":
@@ -237,18 +343,21 @@ class _Group(NamedTuple):
 class _Groups:
     """The values of a param or tag, in the order asked for."""
 
-    def __init__(self, connection: Connection, conditions: Conditions, order: Order) -> None:
+    def __init__(
+        self, connection: Connection, conditions: Conditions, order: Order, behind: Behind | None = None
+    ) -> None:
         self._connection = connection
+        self._behind_place = behind
         self._order = order
         self._table = KEYED[order.field.entity]
         self._key = conditions.number(order.field)
 
     def __iter__(self) -> Iterator[_Group]:
         columns = self._table.c
-        for condition, terms in _segments(self._order, columns):
+        for condition, terms in _segments(self._order, columns, self._behind_place):
             last: list[Any] = []
             while True:
-                query = sa.select(*_columns_of(terms)).where(columns.key == self._key, condition, *last)
+                query = sa.select(*_columns_of(terms)).where(columns.key == self._key, *condition, *last)
                 row = self._connection.execute(query.order_by(*terms).limit(1)).first()
                 if row is None:
                     break
@@ -284,17 +393,25 @@ def _columns_of(terms: list[Any]) -> list[Any]:
     return [term.element for term in terms]
 
 
-def _segments(order: Order, columns: Any) -> list[tuple[Any, list[Any]]]:
-    """The rows of one key in order, as stretches that each follow the index."""
+def _segments(order: Order, columns: Any, behind: Behind | None = None) -> list[tuple[list[Any], list[Any]]]:
+    """The rows of one key in order, as stretches that each follow the index; those that come behind a place."""
 
     def turned(*terms: Any) -> list[Any]:
         return [term.desc() if order.descending else term.asc() for term in terms]
 
+    is_text = behind is not None and isinstance(behind.key, str)
+    numbers = [] if behind is None else [behind.beyond(columns.sort)] if "sort" in columns and not is_text else []
+    texts = [behind.beyond_text(columns.head, columns.value)] if behind is not None and is_text else []
     match order.field.entity:
         case "metric":
-            return [(columns.sort.is_not(None), turned(columns.sort))]
+            return [([columns.sort.is_not(None), *numbers], turned(columns.sort))]
         case "tag":
-            return [(columns.run.is_not(None), turned(columns.head, columns.value))]
-    numbers = (columns.sort < TEXT, turned(columns.sort))
-    texts = (columns.sort == TEXT, turned(columns.head, columns.value))
-    return [texts, numbers] if order.descending else [numbers, texts]
+            return [([columns.run.is_not(None), *texts], turned(columns.head, columns.value))]
+    both = [
+        ([columns.sort < TEXT, *numbers], turned(columns.sort)),
+        ([columns.sort == TEXT, *texts], turned(columns.head, columns.value)),
+    ]
+    if order.descending:
+        both.reverse()
+    # Numbers come before texts, or behind them.
+    return both if behind is None or is_text == order.descending else both[1:]

@@ -12,17 +12,18 @@ from sqlalchemy.engine import Connection
 from autotrack.entities import Artifact, Experiment, LoggedModel, Metric, Run
 from autotrack.errors import RunNotFound
 from autotrack.events import Entry
+from autotrack.stores import tokens
 from autotrack.stores.artifacts import open_artifacts
 from autotrack.stores.artifacts.base import ArtifactStorage
 from autotrack.stores.base import ACTIVE_RUNS, Finding, Garbage, View
-from autotrack.stores.database import glancing, tables
+from autotrack.stores.database import glancing, paging, tables
 from autotrack.stores.database.address import Address, with_artifacts
 from autotrack.stores.database.chunks import DatabaseArtifacts
 from autotrack.stores.database.codes import escape
 from autotrack.stores.database.comparing import begins, compare_texts
 from autotrack.stores.database.conditions import NEWEST_FIRST, RUNS
 from autotrack.stores.database.engine import Database
-from autotrack.stores.database.names import Names
+from autotrack.stores.database.names import Names as KeptNames
 from autotrack.stores.database.registry import DatabaseRegistry
 from autotrack.stores.database.rows import Reader
 from autotrack.stores.database.searching import search
@@ -30,6 +31,7 @@ from autotrack.stores.database.upkeep import Upkeep
 from autotrack.stores.database.writing import Writer
 from autotrack.stores.filters import parse_filter, parse_orders
 from autotrack.stores.glances import Points
+from autotrack.stores.paging import Names, Page
 
 T = TypeVar("T")
 
@@ -49,7 +51,7 @@ class DatabaseStore(DatabaseRegistry):
 
     def __init__(self, address: Address) -> None:
         self._database = Database(address)
-        names, experiments = Names(tables.names), Names(tables.experiments)
+        names, experiments = KeptNames(tables.names), KeptNames(tables.experiments)
         self._writer = Writer(self._database, names, experiments)
         self._reader = Reader(names, experiments)
         self._artifacts: ArtifactStorage
@@ -108,6 +110,58 @@ class DatabaseStore(DatabaseRegistry):
         return self._database.read(
             lambda connection: search(connection, self._reader, expression, orders, limit, experiment, view)
         )
+
+    def page_runs(
+        self,
+        filter: str | None = None,
+        order_by: Sequence[str] = (),
+        limit: int = 100,
+        *,
+        experiments: Sequence[str] | None = None,
+        view: View = ACTIVE_RUNS,
+        after: str | None = None,
+        top_level: bool = False,
+    ) -> Page:
+        """See `autotrack.stores.paging.page_runs`."""
+        expression, orders = parse_filter(filter), parse_orders(order_by)
+        digest = tokens.search_digest(paging.KIND, filter, order_by, experiments, view, top_level)
+        place = None if after is None else tokens.decode(digest, after)
+        return self._database.read(
+            lambda connection: paging.page(
+                connection, self._reader, expression, orders, limit, experiments, view, top_level, place, digest
+            )
+        )
+
+    def count_runs(
+        self,
+        filter: str | None = None,
+        *,
+        experiments: Sequence[str] | None = None,
+        view: View = ACTIVE_RUNS,
+        at_most: int | None = None,
+        top_level: bool = False,
+    ) -> int:
+        """See `autotrack.stores.paging.count_runs`."""
+        expression = parse_filter(filter)
+        return self._database.read(
+            lambda connection: paging.count(connection, self._reader, expression, experiments, view, at_most, top_level)
+        )
+
+    def children_of(
+        self, run_ids: Sequence[str], *, view: View = ACTIVE_RUNS, limit_each: int | None = None
+    ) -> dict[str, list[Run]]:
+        """See `autotrack.stores.paging.children_of`."""
+        return self._database.read(
+            lambda connection: paging.children(connection, self._reader, run_ids, view, limit_each)
+        )
+
+    def names_of(self, experiment: str | None = None) -> Names:
+        """See `autotrack.stores.paging.names_of`."""
+        return self._database.read(lambda connection: paging.names(connection, self._reader, experiment))
+
+    def change_mark(self) -> str:
+        """See `autotrack.stores.paging.change_mark`. What garbage collection removes does not count."""
+        return self._database.read(paging.mark)
 
     def metric_history(self, run_id: str, key: str) -> list[Metric]:
         """See `Store.metric_history`."""

@@ -12,28 +12,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from autotrack.stores.base import View
-from autotrack.stores.expressions import Comparison, Expression, Field, Order
-from autotrack.stores.local.sources import Source, conjuncts, count, smallest
-from autotrack.stores.local.sql import (
-    KEY,
-    VIEWS,
-    Bound,
-    Sql,
-    compile_filter,
-    compile_order,
-    encode,
-    joined,
-    test,
-)
-from autotrack.stores.local.tables import TEXT_LENGTH
+from autotrack.stores.expressions import Expression, Order
+from autotrack.stores.local.sources import Source, count, smallest
+from autotrack.stores.local.sql import Bound, Sql, compile_order, joined
+from autotrack.stores.local.walks import NEWEST, Behind, Walk, Where, lacking, walks_by, where_of
 
-NEWEST: Final = Order(Field("attribute", "start_time"), descending=True)
-_COLUMNS: Final = {"start_time": "runs.start_time", "end_time": "runs.end_time"}
-_RUNS: Final = "runs"
 _MOST_PARTS: Final = 50
 _SORTING: Final = 3
 """Sorting a run takes so many times what looking at a row of an index takes."""
@@ -59,80 +46,6 @@ class Effort:
     longest_limit: int = 5000
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
-    """What has to hold for a run: conditions on its row, and sources that it is in, counted."""
-
-    conditions: tuple[Sql, ...]
-    parts: tuple[Expression, ...] = ()
-    sources: tuple[Sql, ...] = ()
-
-    def narrowed(self, condition: Sql, source: Sql | None = None) -> Where:
-        """One more condition."""
-        more = self.sources if source is None else (*self.sources, source)
-        return replace(self, conditions=(*self.conditions, condition), sources=more)
-
-
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """An index in whose order runs can be met.
-
-    Parameters
-    ----------
-    table : where the values stand: ``runs``, or a table that is joined to it as ``o``.
-    condition : which of its rows count.
-    column : what the index sorts by.
-    full : what to sort by, where ``column`` is only its beginning; else the same.
-    descending : which way.
-    """
-
-    table: str
-    condition: Sql
-    column: str
-    full: str
-    descending: bool
-
-    @property
-    def rows(self) -> Sql:
-        """From the table, joined to nothing."""
-        return Sql(f" FROM {self.table} WHERE ") + self.condition
-
-    @property
-    def runs(self) -> Sql:
-        """From the table and the runs, in this order."""
-        join = "" if self.table == _RUNS else " CROSS JOIN runs ON runs.id = o.run"
-        return Sql(f" FROM {self.table}{join} WHERE ") + self.condition
-
-    @property
-    def turn(self) -> str:
-        return " DESC" if self.descending else ""
-
-    def is_whole(self, value: Any) -> bool:
-        """Whether rows that share this value of ``column`` are equal in what is sorted by."""
-        return self.column == self.full or len(value) < TEXT_LENGTH
-
-    def beyond(self, value: Bound, *, inclusive: bool) -> Sql:
-        """That a row comes after a value."""
-        sign = ("<" if self.descending else ">") + ("=" if inclusive else "")
-        return Sql(f" AND {self.column} {sign} ?", (value,))
-
-    def before(self, value: Bound) -> Sql:
-        """That a row comes before a value."""
-        return Sql(f" AND {self.column} {'>' if self.descending else '<'} ?", (value,))
-
-    def equal(self, value: Bound) -> Sql:
-        """That a run has this value."""
-        same = Sql(f"{self.column} = ?", (value,))
-        if self.table == _RUNS:
-            return same
-        return Sql("EXISTS (SELECT 1") + self.rows + " AND o.run = runs.id AND " + same + ")"
-
-    def having(self, value: Bound) -> Sql:
-        """The keys of the runs that have this value."""
-        key = "id" if self.table == _RUNS else "o.run"
-        return Sql(f"SELECT {key} AS run") + self.rows + Sql(f" AND {self.column} = ?", (value,))
-
-
 def search(
     connection: sqlite3.Connection,
     expression: Expression | None,
@@ -146,21 +59,8 @@ def search(
     """The keys of the runs that a filter names, in the order asked for, then newest first."""
     if limit is not None and limit <= 0:
         return []
-    text, bound = compile_filter(expression)
-    where = Where((Sql(VIEWS[view]), Sql(text, tuple(bound))), tuple(conjuncts(expression)))
-    if experiment is not None:
-        of_experiment = Sql("SELECT id AS run FROM runs WHERE experiment = ?", (encode(experiment),))
-        where = where.narrowed(Sql("runs.experiment = ?", (encode(experiment),)), of_experiment)
-    if view == "deleted":
-        where = replace(
-            where, sources=(*where.sources, Sql("SELECT id AS run FROM runs WHERE deleted_time IS NOT NULL"))
-        )
-    planner = _Planner(connection, effort)
-    if limit is None or limit > effort.longest_limit:
-        source = planner.smallest(where, effort.bound)
-        few = source is not None and source.count < effort.bound
-        return planner.sort(where, orders, -1 if limit is None else min(limit, 2**63 - 1), source if few else None)
-    return planner.find(where, list(orders), limit)
+    where = where_of(expression, None if experiment is None else [experiment], view)
+    return Planner(connection, effort).first(where, orders, limit)
 
 
 class _Progress:
@@ -182,31 +82,49 @@ class _Progress:
         return self.looked * self.rest / len(self.found) if self.found else float("inf")
 
 
-class _Planner:
+class Planner:
     def __init__(self, connection: sqlite3.Connection, effort: Effort) -> None:
         self._connection = connection
         self._effort = effort
 
-    def find(self, where: Where, orders: list[Order], limit: int) -> list[int]:
-        """The first runs, whichever way."""
+    def first(self, where: Where, orders: Sequence[Order], limit: int | None) -> list[int]:
+        """The first runs of a search, or all of them."""
+        bound = self._effort.bound
+        if limit is None or limit > self._effort.longest_limit:
+            source = self.smallest(where, bound)
+            few = source is not None and source.count < bound
+            return self.sort(where, orders, -1 if limit is None else min(limit, 2**63 - 1), source if few else None)
+        return self.find(where, list(orders), limit)
+
+    def find(self, where: Where, orders: list[Order], limit: int, behind: Behind | None = None) -> list[int]:
+        """The first runs, whichever way; those of them that come behind a value of the first order."""
+        if behind is not None and behind.key is None:
+            return []
+        by = orders[0] if orders else NEWEST
+        every = where if behind is None else where.narrowed(behind.condition)
         few = self._effort.few
         source = self.smallest(where, few + 1)
         if source is not None and source.count <= few:
-            return self.sort(where, orders, limit, source)
-        by = orders[0] if orders else NEWEST
-        walks = _walks(by, where)
+            return self.sort(every, orders, limit, source)
+        walks = walks_by(by, where)
         if walks is None:
-            return self.sort(where, orders, limit, self._worthwhile(where, self._effort.bound))
+            return self.sort(every, orders, limit, self._worthwhile(where, self._effort.bound))
         progress = _Progress(limit)
         for walk in walks:
-            shorter = self._go(walk, where, orders, progress)
+            start = Sql("") if behind is None else behind.start(walk)
+            if start is None:
+                continue
+            if behind is not None and (alike := behind.alike(walk)) is not None and progress.rest > 0:
+                some = every.narrowed(walk.equal(alike), walk.having(alike))
+                progress.found += self.sort(some, orders, progress.rest, Source(walk.having(alike), 0))
+            shorter = self._go(walk, where, orders, progress, start)
             if shorter is not None:
-                return self.sort(where, orders, limit, shorter)
+                return self.sort(every, orders, limit, shorter)
         found = progress.found
         if len(found) >= limit:
             return found[:limit]
-        without = _without(by, where)
-        if without is not None and (by.field.key in _COLUMNS or self._some_lack(by)):
+        without = lacking(by, where)
+        if without is not None and (by.field.entity == "attribute" or self._some_lack(by)):
             found += self.find(without, orders[1:], limit - len(found)) if orders else self.sort(without, [], limit)
         return found[:limit]
 
@@ -234,10 +152,9 @@ class _Planner:
         source = self.smallest(where, bound)
         return source if source is not None and source.count < bound else None
 
-    def _go(self, walk: Walk, where: Where, orders: list[Order], progress: _Progress) -> Source | None:
+    def _go(self, walk: Walk, where: Where, orders: list[Order], progress: _Progress, start: Sql) -> Source | None:
         """Go along an index and add to what is found; the source to begin with instead, where that is shorter."""
         window = self._effort.window
-        start = Sql("")
         while progress.rest > 0:
             first = self._value(walk.rows, walk, start)
             if first is None:
@@ -292,7 +209,7 @@ class _Planner:
 
     def _some_lack(self, by: Order) -> bool:
         """Whether any run has nothing to be sorted by."""
-        having = [walk.rows for walk in _walks(by, Where(())) or ()]
+        having = [walk.rows for walk in walks_by(by, Where(())) or ()]
         n_having = sum(self._number(Sql("SELECT count(*)") + rows) for rows in having)
         return n_having < self._number(Sql("SELECT count(*) FROM runs"))
 
@@ -301,61 +218,3 @@ class _Planner:
 
     def _keys(self, query: Sql) -> list[int]:
         return [int(row[0]) for row in self._connection.execute(query.text, query.bound)]
-
-
-def _walks(by: Order, where: Where) -> list[Walk] | None:
-    """The indexes that have the runs in an order, one after the other; ``None`` for an order that no index has."""
-    field, turn = by.field, by.descending
-    tests = _tests(field, where)
-    match field.entity:
-        case "attribute" if field.key in _COLUMNS:
-            column = _COLUMNS[field.key]
-            present = Sql(f"{column} IS NOT NULL")
-            return [Walk(_RUNS, _all(present, _bind(tests, column)), column, column, turn)]
-        case "metric":
-            rows = Sql(f"o.key = {KEY} AND o.value IS NOT NULL", (encode(field.key),))
-            return [Walk("metrics AS o", _all(rows, _bind(tests, "o.value")), "o.value", "o.value", turn)]
-        case "tag":
-            rows = Sql(f"o.key = {KEY}", (encode(field.key),))
-            return [Walk("tags AS o", rows, "o.start", "CAST(o.value AS BLOB)", turn)]
-        case "param":
-            rows = Sql(f"o.number IS NOT NULL AND o.key = {KEY}", (encode(field.key),))
-            numbers = Walk("params AS o", _all(rows, _bind(tests, "o.number")), "o.number", "o.number", turn)
-            rows = Sql(f"o.number IS NULL AND o.key = {KEY}", (encode(field.key),))
-            texts = Walk("params AS o", rows, "o.start", "CAST(o.value AS BLOB)", turn)
-            if tests:
-                return [numbers]
-            return [texts, numbers] if turn else [numbers, texts]
-        case _:
-            return None
-
-
-def _without(by: Order, where: Where) -> Where | None:
-    """The runs that have nothing to be sorted by; ``None`` when the filter has none of them."""
-    field = by.field
-    if any(isinstance(part, Comparison) and part.field == field for part in where.parts):
-        return None
-    if field.key in _COLUMNS and field.entity == "attribute":
-        lacking = Sql(f"{_COLUMNS[field.key]} IS NULL")
-        return where.narrowed(lacking, Sql("SELECT runs.id AS run FROM runs WHERE ") + lacking)
-    table, such = f"{field.entity}s", " AND value IS NOT NULL" if field.entity == "metric" else ""
-    query = f"NOT EXISTS (SELECT 1 FROM {table} WHERE run = runs.id AND key = {KEY}{such})"
-    return where.narrowed(Sql(query, (encode(field.key),)))
-
-
-def _tests(field: Field, where: Where) -> list[Comparison]:
-    """What the filter says about the very field that is sorted by, as numbers."""
-    return [part for part in where.parts if isinstance(part, Comparison) and part.field == field and part.numeric]
-
-
-def _bind(tests: Sequence[Comparison], column: str) -> list[Sql]:
-    found = []
-    for comparison in tests:
-        bound: list[Bound] = []
-        text = test(comparison, column, bound)
-        found.append(Sql(text, tuple(bound)))
-    return found
-
-
-def _all(first: Sql, others: Sequence[Sql]) -> Sql:
-    return joined(" AND ", [first, *others])

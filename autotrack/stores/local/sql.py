@@ -203,22 +203,30 @@ def _literal(value: Scalar) -> Bound:
     return encode(value) if isinstance(value, str) else value
 
 
-def _sort_terms(order: Order, bound: list[Bound]) -> list[str]:
-    """What to sort by; runs without the field come last in either direction."""
-    field, turn = order.field, " DESC" if order.descending else ""
+def sort_values(order: Order) -> list[Sql]:
+    """What runs are sorted by, NULL for those without the field: of a param its number, and the text of others."""
+    field = order.field
+    bound: list[Bound] = []
     if field.entity == "attribute" and field.key not in PROCESS_FACTS:
         value = _COLUMNS[field.key]
     else:
         source, column = _source(field, bound)
         if field.entity == "param":
-            # Numbers before other texts; of a number only its value counts.
-            bound += bound[-1:] * 2
-            kind, number, text = (
-                f"(SELECT {what} FROM {source})"
-                for what in ("number IS NULL", "number", "CASE WHEN number IS NULL THEN CAST(value AS BLOB) END")
-            )
-            return [f"{kind}{turn} NULLS LAST", f"{number}{turn}", f"{text}{turn}"]
+            text = "CASE WHEN number IS NULL THEN CAST(value AS BLOB) END"
+            return [Sql(f"(SELECT {what} FROM {source})", tuple(bound)) for what in ("number", text)]
         value = f"(SELECT {column} FROM {source})"
-    if field.kind == "text":
-        value = f"CAST({value} AS BLOB)"
-    return [f"{value}{turn} NULLS LAST"]
+    return [Sql(f"CAST({value} AS BLOB)" if field.kind == "text" else value, tuple(bound))]
+
+
+def _sort_terms(order: Order, bound: list[Bound]) -> list[str]:
+    """What to sort by; runs without the field come last in either direction."""
+    field, turn = order.field, " DESC" if order.descending else ""
+    values = sort_values(order)
+    if field.entity == "param":
+        # Numbers before other texts; of a number only its value counts.
+        source, _ = _source(field, bound)
+        values.insert(0, Sql(f"(SELECT number IS NULL FROM {source})"))
+    for value in values:
+        bound += value.bound
+    first, *others = (value.text for value in values)
+    return [f"{first}{turn} NULLS LAST", *(f"{value}{turn}" for value in others)]

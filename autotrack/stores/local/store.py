@@ -24,11 +24,12 @@ from autotrack.entities import Artifact, Experiment, Metric, Run
 from autotrack.errors import FilterError, RunNotFound, StoreError
 from autotrack.events import Entry
 from autotrack.hooks import before_read
+from autotrack.stores import tokens
 from autotrack.stores.artifacts import folder as artifact_files
 from autotrack.stores.base import ACTIVE_RUNS, Finding, Garbage, View
 from autotrack.stores.filters import parse_filter, parse_orders
 from autotrack.stores.glances import Points
-from autotrack.stores.local import compaction, glancing, rows, sweeping, waiting
+from autotrack.stores.local import compaction, glancing, paging, rows, sweeping, waiting
 from autotrack.stores.local.folding import fold
 from autotrack.stores.local.incoming import locked, make_folder, write
 from autotrack.stores.local.index import Index, NewerIndexError
@@ -36,6 +37,8 @@ from autotrack.stores.local.planning import search
 from autotrack.stores.local.registry import Registry
 from autotrack.stores.local.sql import VIEWS, Bound, encode
 from autotrack.stores.local.tables import SCHEMA_VERSION
+from autotrack.stores.local.walks import where_of
+from autotrack.stores.paging import Names, Page
 from autotrack.stores.registering import Change, Registering, RegistryState
 from autotrack.stores.registry import is_name
 
@@ -129,13 +132,55 @@ class LocalStore(Registering):
             keys = search(index.connection, expression, orders, limit, experiment=experiment, view=view)
             return rows.runs(index.connection, keys)
 
-        try:
-            return self._with_index(query)
-        except StoreError as error:
-            if any(reason in str(error.__cause__).lower() for reason in _TOO_MUCH):
-                message = f"the filter is too large for this SQLite ({error.__cause__}): {filter!r:.200}"
-                raise FilterError(message) from error
-            raise
+        return self._find(query, filter)
+
+    def page_runs(
+        self,
+        filter: str | None = None,
+        order_by: Sequence[str] = (),
+        limit: int = 100,
+        *,
+        experiments: Sequence[str] | None = None,
+        view: View = ACTIVE_RUNS,
+        after: str | None = None,
+        top_level: bool = False,
+    ) -> Page:
+        """See `autotrack.stores.paging.page_runs`."""
+        expression, orders = parse_filter(filter), parse_orders(order_by)
+        digest = tokens.search_digest(paging.KIND, filter, order_by, experiments, view, top_level)
+        place = None if after is None else tokens.decode(digest, after)
+        where = where_of(expression, experiments, view, top_level)
+        return self._find(
+            lambda index: paging.page(index.connection, orders, limit, where, place, digest),
+            filter,
+        )
+
+    def count_runs(
+        self,
+        filter: str | None = None,
+        *,
+        experiments: Sequence[str] | None = None,
+        view: View = ACTIVE_RUNS,
+        at_most: int | None = None,
+        top_level: bool = False,
+    ) -> int:
+        """See `autotrack.stores.paging.count_runs`."""
+        where = where_of(parse_filter(filter), experiments, view, top_level)
+        return self._find(lambda index: paging.count(index.connection, where, at_most), filter)
+
+    def children_of(
+        self, run_ids: Sequence[str], *, view: View = ACTIVE_RUNS, limit_each: int | None = None
+    ) -> dict[str, list[Run]]:
+        """See `autotrack.stores.paging.children_of`."""
+        return self._with_index(lambda index: paging.children(index.connection, run_ids, view, limit_each))
+
+    def names_of(self, experiment: str | None = None) -> Names:
+        """See `autotrack.stores.paging.names_of`."""
+        return self._with_index(lambda index: paging.names(index.connection, experiment))
+
+    def change_mark(self) -> str:
+        """See `autotrack.stores.paging.change_mark`. The journals say it, and whether those who write them live."""
+        return self._with_index(lambda index: paging.mark(index.connection))
 
     def metric_history(self, run_id: str, key: str) -> list[Metric]:
         """See `Store.metric_history`."""
@@ -292,6 +337,16 @@ class LocalStore(Registering):
     def _named_runs(self) -> dict[str, str] | None:
         """The runs that versions name; ``None`` where that cannot be told."""
         return self._ask_registry(lambda state: None if self._registry.problems() else state.runs())
+
+    def _find(self, query: Callable[[Index], T], filter: str | None) -> T:
+        """As `_with_index`; says it where the filter is too much for SQLite."""
+        try:
+            return self._with_index(query)
+        except StoreError as error:
+            if any(reason in str(error.__cause__).lower() for reason in _TOO_MUCH):
+                message = f"the filter is too large for this SQLite ({error.__cause__}): {filter!r:.200}"
+                raise FilterError(message) from error
+            raise
 
     def _search(self, condition: str, bound: list[Bound]) -> list[Run]:
         return self._with_index(lambda index: rows.search(index.connection, condition, bound))
