@@ -23,6 +23,9 @@ LIFECYCLE_STAGES: Final = (ACTIVE, DELETED)
 
 DEFAULT_EXPERIMENT: Final = "Default"
 
+PENDING: Final = "PENDING"
+"""Status, among the details of a logged model, of one whose folder is still being written."""
+
 CANDIDATE: Final = "search_candidate"
 """Tag of a child run that a parameter search tried: its number, which is its row in ``cv_results.csv``, from 0."""
 
@@ -95,6 +98,11 @@ class LoggedModel:
     digest: str = ""
     model_id: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the client that logs it has not said yet that its folder is whole: it may not be there."""
+        return self.details.get("status") == PENDING
 
 
 @dataclass(frozen=True, slots=True)

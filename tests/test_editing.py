@@ -16,7 +16,7 @@ from autotrack import journal
 from autotrack.cli import output
 from autotrack.cli.app import app
 from autotrack.errors import AmbiguousRun, FilterError, RunNotFound, SettingsError, StoreError
-from autotrack.events import LifecycleSet, ParamsLogged
+from autotrack.events import LifecycleSet, ParamsLogged, TagsSet
 from autotrack.query import editing, list_runs
 from autotrack.stores import open_store
 from autotrack.stores.base import Store
@@ -131,6 +131,14 @@ def test_tags_are_set_afterwards(kept: Store) -> None:
     assert kept.get_run(ALONE).tags == run.tags
     with pytest.raises(SettingsError, match="'reviewed'"):
         run.set_tag("reviewed", 1)  # type: ignore[arg-type]
+    editing.delete_tags(kept, ALONE, ["reviewed", "never set"])
+    assert kept.get_run(ALONE).tags == {}
+    for wrong in ("", 1):
+        with pytest.raises(SettingsError, match=repr(wrong)):
+            editing.delete_tags(kept, ALONE, [wrong])  # type: ignore[list-item]
+    kept.apply(Journal("20990101T000000-x").entries(TagsSet(ALONE, {"reviewed": "later"})))
+    with pytest.raises(StoreError, match="a later word"):
+        editing.delete_tags(kept, ALONE, ["reviewed"])
 
 
 def test_a_clock_that_was_set_back_does_not_undo_the_word(kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +188,12 @@ def test_the_commands(kept: Store, call: Callable[..., Result]) -> None:
     assert call("tag", "alone", "reviewed=yes", "note=a=b").output == f"Set 2 tags of {ALONE[:12]}.\n"
     assert kept.get_run(ALONE).tags["note"] == "a=b"
     assert call("tag", "alone", "reviewed").exit_code == 2
+    said = call("tag", "alone", "owner=me", "--delete", "note", "-d", "reviewed", "-d", "none").output.splitlines()
+    name = ALONE[:12]
+    assert said == [f"Set 1 tag of {name}.", f"Deleted 2 tags of {name}.", f"{name} has no tag 'none'."]
+    assert kept.get_run(ALONE).tags == {"owner": "me"}
+    for wrong in (("tag", "alone"), ("tag", "alone", "-d", ""), ("tag", "alone", "a=1", "-d", "a")):
+        assert call(*wrong).exit_code == 2
     assert call("delete").exit_code == 2
     assert call("delete", "none such", "--yes").exit_code == 1
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autotrack import events, journal
-from autotrack.entities import Artifact, Dataset, LoggedModel, Metric
+from autotrack.entities import LIFECYCLE_STAGES, Artifact, Dataset, LoggedModel, Metric
 from autotrack.journal import JournalWriter
 from autotrack.owners import Identity
 
@@ -24,6 +24,7 @@ integers = st.integers(-(2**63), 2**63 - 1)
 ids = st.uuids().map(lambda uuid: uuid.hex)
 mappings = st.dictionaries(texts, texts, max_size=4)
 plain = st.none() | st.booleans() | integers | texts
+facts = st.dictionaries(texts, plain | st.dictionaries(texts, plain, max_size=2), max_size=3)
 any_event = st.one_of(
     st.builds(events.RunStarted, ids, texts, integers, texts, st.none() | ids, texts),
     st.builds(events.ParamsLogged, ids, mappings),
@@ -34,11 +35,19 @@ any_event = st.one_of(
         ids,
         st.builds(
             Dataset, texts, texts, texts, texts, st.lists(st.none() | st.integers(0, 2**40)).map(tuple),
-            st.lists(st.dictionaries(texts, plain)).map(tuple), st.dictionaries(texts, plain),
+            st.lists(st.dictionaries(texts, plain)).map(tuple), st.dictionaries(texts, plain), facts,
         ),
     ),
     st.builds(events.ArtifactLogged, ids, st.builds(Artifact, texts, st.none() | st.integers(0, 2**62), texts)),
-    st.builds(events.ModelLogged, ids, st.builds(LoggedModel, texts, texts, texts, st.none() | st.integers(0, 2**62))),
+    st.builds(
+        events.ModelLogged, ids,
+        st.builds(
+            LoggedModel, texts, texts, texts, st.none() | st.integers(0, 2**62), st.none() | texts, texts, texts, facts
+        ),
+    ),
+    st.builds(events.TagsDeleted, ids, st.lists(texts, max_size=3).map(tuple)),
+    st.builds(events.ExperimentDescribed, texts, facts),
+    st.builds(events.LifecycleSet, ids, st.sampled_from(LIFECYCLE_STAGES), integers),
     st.builds(events.RunEnded, ids, texts, integers, st.none() | texts),
     st.builds(events.ProcessDescribed, ids, st.dictionaries(texts, plain)),
 )  # fmt: skip
@@ -54,6 +63,7 @@ def test_an_event_survives_its_json(event):
     again = events.from_json(json.loads(json.dumps(events.to_json(event), allow_nan=False)))
     assert type(again) is type(event)
     assert same(again, event)
+    assert isinstance(event, events.MetricsLogged) or again == event
 
 
 @given(st.lists(st.lists(any_event, max_size=4), max_size=5))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -71,17 +71,19 @@ def restore(runs: tuple[str, ...], filter_: str | None, store: str | None) -> No
     click.echo(f"Restored {_count(found)}." if found else "No deleted run is meant.")
 
 
-@click.command(short_help="Set tags of a run.")
+@click.command(short_help="Set tags of a run, or take them away.")
 @click.argument("run", metavar="RUN")
-@click.argument("tags", nargs=-1, required=True, metavar="KEY=VALUE...")
+@click.argument("tags", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--delete", "-d", "deleted", multiple=True, metavar="KEY", help="Take this tag away. Repeatable.")
 @store_option
-def tag(run: str, tags: tuple[str, ...], store: str | None) -> None:
-    """Set tags of a recorded run.
+def tag(run: str, tags: tuple[str, ...], deleted: tuple[str, ...], store: str | None) -> None:
+    """Set tags of a recorded run, or take them away.
 
     \b
     Examples:
       autotrack tag latest reviewed=yes
       autotrack tag 3f2a "comment=the one in production"
+      autotrack tag 3f2a --delete reviewed
     """
     from autotrack.query import editing
     from autotrack.query.finding import find_run
@@ -94,10 +96,32 @@ def tag(run: str, tags: tuple[str, ...], store: str | None) -> None:
         if not equals or not key:
             raise click.UsageError(f"{text!r} is no tag; write key=value")
         pairs[key] = value
+    _check_tags(pairs, deleted)
     with reading(store) as opened:
         found = find_run(opened, run)
-        editing.set_tags(opened, found.run_id, pairs)
-    click.echo(f"Set {plural(len(pairs), 'tag')} of {found.run_id[:12]}.")
+        gone = [key for key in dict.fromkeys(deleted) if key in found.tags]
+        if pairs:
+            editing.set_tags(opened, found.run_id, pairs)
+        if gone:
+            editing.delete_tags(opened, found.run_id, gone)
+    name = found.run_id[:12]
+    if pairs:
+        click.echo(f"Set {plural(len(pairs), 'tag')} of {name}.")
+    if gone:
+        click.echo(f"Deleted {plural(len(gone), 'tag')} of {name}.")
+    for key in dict.fromkeys(deleted):
+        if key not in gone:
+            click.echo(f"{name} has no tag {key!r}.")
+
+
+def _check_tags(pairs: Mapping[str, str], deleted: Sequence[str]) -> None:
+    if not pairs and not deleted:
+        raise click.UsageError("give tags to set, as key=value, or --delete KEY")
+    for key in deleted:
+        if not key:
+            raise click.UsageError("a tag has a key that is not empty")
+        if key in pairs:
+            raise click.UsageError(f"the tag {key!r} is to be set and to be deleted; say one of them")
 
 
 def _check(runs: Sequence[str], filter_: str | None) -> None:

@@ -168,7 +168,8 @@ def _list(troubles: list[Trouble]) -> None:
     from autotrack.query.text import plain, plural, shortened
 
     for trouble in troubles[:_SHOWN]:
-        click.echo(f"! run {plain(trouble.run_id)}: {shortened(plain(trouble.message), 500)}", err=True)
+        subject = f"run {plain(trouble.run_id)}: " if trouble.run_id else ""
+        click.echo(f"! {subject}{shortened(plain(trouble.message), 500)}", err=True)
     if len(troubles) > _SHOWN:
         click.echo(f"! … and {plural(len(troubles) - _SHOWN, 'more run')}", err=True)
 

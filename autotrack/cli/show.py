@@ -139,6 +139,9 @@ def _datasets(datasets: Sequence[Dataset]) -> Iterable[tuple[str, str]]:
         yield f"{dataset.name or 'unnamed'} ({dataset.context})", "  ".join(fact for fact in facts if fact)
         if listed:
             yield "", f"columns {listed}"
+        if source := dataset.source.get("source"):
+            kind = dataset.source.get("source_type")
+            yield "", f"from {source}" + (f" ({kind})" if kind else "")
 
 
 def _model(model: Any) -> str:
@@ -147,6 +150,7 @@ def _model(model: Any) -> str:
     facts = [model.estimator_class, model.serialization_format, size(model.size)]
     if model.registered_model_name is not None:
         facts.append(f"registered as {model.registered_model_name}")
+    facts += [model.model_id, "not finished yet" if model.is_pending else ""]
     return "  ".join(fact for fact in facts if fact)
 
 

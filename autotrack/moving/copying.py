@@ -16,6 +16,7 @@ from autotrack.journal import new_journal_id
 from autotrack.moving.differences import (
     Difference,
     changing_entries,
+    described,
     difference,
     facts_entries,
     facts_key,
@@ -37,7 +38,7 @@ _ROUNDS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something about one run: ``message`` is a sentence."""
+    """Something about one run, or about the copy where ``run_id`` is empty: ``message`` is a sentence."""
 
     run_id: str
     message: str
@@ -138,6 +139,7 @@ class Copying:
         self._facts: dict[str, str] = {}
         self._waiting: list[_Waiting] = []
         self._failures = 0
+        self._met: set[str] = set()
 
     def run(self) -> None:
         """Copy all runs that are selected.
@@ -153,6 +155,7 @@ class Copying:
             if self.result.gave_up:
                 return
         self._flush()
+        self._copy_experiments()
 
     def _page(self, page: Sequence[Run]) -> None:
         for run in page:
@@ -160,10 +163,30 @@ class Copying:
                 self._ahead.discard(run.run_id)
                 continue
             for each in self._with_parents(run):
+                self._met.add(each.experiment)
                 self._guarded(each.run_id, partial(self._one, each))
             if self._failures >= _PATIENCE:
                 self.result.gave_up = True
                 return
+
+    def _copy_experiments(self) -> None:
+        """Tell the target what is known of the experiments themselves; those without runs are meant by no filter."""
+        chosen = self._selection
+        if chosen.filter and chosen.filter.strip():
+            meant: Callable[[str], bool] = self._met.__contains__
+        else:
+            meant = lambda name: chosen.experiment in (None, name)  # noqa: E731
+        wanted = {each.name: each.facts for each in self._source.experiments() if each.facts and meant(each.name)}
+        if not wanted:
+            return
+        there = {each.name: each.facts for each in self._target.experiments()}
+        told = described(wanted, there)
+        if not told:
+            return
+        try:
+            self._target.apply(told)
+        except StoreError as error:
+            self.result.remarks.append(Trouble("", f"what is told of the experiments was not copied: {error}"))
 
     def _with_parents(self, run: Run) -> list[Run]:
         """The run behind those that it is a child of and that have not been copied: runs come in the order of ids."""

@@ -1,6 +1,7 @@
 """What one store has to be told of a run so that it knows what another one knows: events and points, nothing twice.
 
-The source wins: a value that both have is the source's afterwards; what only the target has stays.
+The source wins: a value that both have is the source's afterwards; what only the target has stays: a tag that was
+taken away in the source meanwhile too, and the end of a run that goes on in the source, which may be an older copy.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from autotrack.events import (
     DatasetLogged,
     Entry,
     Event,
+    ExperimentDescribed,
     LifecycleSet,
     MetricsLogged,
     ModelLogged,
@@ -157,6 +159,12 @@ def facts_entries(told: Difference) -> list[Entry]:
         return []
     journal_id = f"{stamp(told.run.start_time)}-{_hash(facts_key(told))}"
     return _numbered(journal_id, [ProcessDescribed(told.run.process_id, told.facts)])
+
+
+def described(source: Mapping[str, Mapping[str, Any]], target: Mapping[str, Mapping[str, Any]]) -> list[Entry]:
+    """What is to be told of experiments, whose facts are given by their names; a target may pass over it."""
+    changes = {name: _changed(facts, target.get(name, {})) for name, facts in source.items()}
+    return _numbered(new_journal_id(), [ExperimentDescribed(name, facts) for name, facts in changes.items() if facts])
 
 
 def facts_key(told: Difference) -> str:

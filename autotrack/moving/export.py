@@ -214,12 +214,12 @@ def _add(tables: dict[str, Table], run: Run, chosen: dict[str, list[str]]) -> No
         told = dataset_to_json(dataset)
         tables["datasets"].add(
             (run.run_id, dataset.name, dataset.context, dataset.kind, dataset.digest, shape[0], shape[1])
-            + (_json(told["shape"]), _json(told["columns"]), _json(told["target"]))
+            + (_json(told["shape"]), _json(told["columns"]), _json(told["target"]), _json(dict(dataset.source)))
         )
     for model in run.models:
         tables["models"].add(
             (run.run_id, model.path, model.estimator_class, model.serialization_format, model.size)
-            + (model.registered_model_name, model.digest)
+            + (model.registered_model_name, model.digest, model.model_id or None, _json(dict(model.details)))
         )
     for note in run.notes:
         tables["notes"].add((run.run_id, note.kind, note.subject, note.message, note.count))

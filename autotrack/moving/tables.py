@@ -55,14 +55,16 @@ TABLES: Final[dict[str, list[Column]]] = {
     "params": _named("run_id key value"),
     "tags": _named("run_id key value"),
     "datasets": _named(
-        "run_id name context kind digest rows columns shape described target", rows="integer", columns="integer"
+        "run_id name context kind digest rows columns shape described target source", rows="integer", columns="integer"
     ),
     "models": _named(
-        "run_id path estimator_class serialization_format size registered_model_name digest", size="integer"
+        "run_id path estimator_class serialization_format size registered_model_name digest model_id details",
+        size="integer",
     ),
     "notes": _named("run_id kind subject message count", count="integer"),
 }
-"""Table → columns. Of a dataset ``shape``, ``described`` (its columns) and ``target`` are JSON."""
+"""Table → columns. Of a dataset ``shape``, ``described`` (its columns), ``target`` and ``source`` are JSON, of a model
+``details``."""
 
 
 class Writer(Protocol):

@@ -11,7 +11,7 @@ from typing import Final
 
 from autotrack.entities import ACTIVE, DELETED, Run
 from autotrack.errors import SettingsError, StoreError
-from autotrack.events import Entry, Event, LifecycleSet, TagsSet
+from autotrack.events import Entry, Event, LifecycleSet, TagsDeleted, TagsSet
 from autotrack.journal import new_journal_id
 from autotrack.query.finding import descendants, find_deleted, find_run
 from autotrack.query.sources import StoreLike, reading
@@ -126,6 +126,29 @@ def set_tags(store: Store, run_id: str, tags: Mapping[str, str]) -> None:
         if not isinstance(key, str) or not key or not isinstance(value, str):
             raise SettingsError(f"tag {key!r}={value!r}: expected a key that is not empty and a value, both text")
     apply(store, [TagsSet(run_id, dict(tags))])
+
+
+def delete_tags(store: Store, run_id: str, keys: Iterable[str]) -> None:
+    """Take tags of a recorded run away; nothing for those that it does not have.
+
+    Raises
+    ------
+    SettingsError
+        When a key is no text.
+    StoreError
+        When the store cannot be written to, or holds a later word on one of them.
+    """
+    wanted = tuple(dict.fromkeys(keys))
+    for key in wanted:
+        if not isinstance(key, str) or not key:
+            raise SettingsError(f"tag {key!r}: expected a key that is not empty, a text")
+    apply(store, [TagsDeleted(run_id, wanted)])
+    left = [key for key in wanted if key in store.get_run(run_id).tags]
+    if left:
+        raise StoreError(
+            f"run {run_id} still has the tag {left[0]!r} in {store.uri}: a later word than this one is recorded there, "
+            "so a clock is or was wrong; compare this machine's with those that write to the store"
+        )
 
 
 def apply(store: Store, events: Sequence[Event], at: float | None = None) -> None:

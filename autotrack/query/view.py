@@ -268,6 +268,7 @@ class RunView:
                     "size": model.size,
                     "registered_model_name": model.registered_model_name,
                 }
+                | ({"model_id": model.model_id} if model.model_id else {})
                 for model in run.models
             ],
             "artifacts": [

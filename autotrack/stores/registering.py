@@ -14,13 +14,15 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from autotrack.entities import ModelVersion, RegisteredModel
 from autotrack.errors import ModelError, ModelNotFound
-from autotrack.stores.registry import checked_alias, checked_name, checked_tags
+from autotrack.stores.registry import checked_alias, checked_name, checked_tags, taken
 
 Change = dict[str, Any]
 Tags = Mapping[str, str | None]
 T = TypeVar("T")
 
 VERSION: Final = "version"
+MODEL_CREATED: Final = "model_created"
+MODEL_RENAMED: Final = "model_renamed"
 MODEL_DESCRIBED: Final = "model_described"
 VERSION_DESCRIBED: Final = "version_described"
 ALIAS: Final = "alias"
@@ -131,6 +133,19 @@ class RegistryState:
         """The version that a logged model becomes."""
         return self._new(*logged) | {"logged": True}
 
+    def create_model(self, name: str, description: str, tags: Mapping[str, str] | None) -> Change:
+        """See `ModelRegistry.create_registered_model`."""
+        self._check_is_free(name)
+        said = {"description": _checked_text("description", description), "tags": checked_tags(tags)}
+        return {"change": MODEL_CREATED, "name": name, "created": int(time.time() * 1000)} | said
+
+    def rename_model(self, name: str, new_name: str) -> Change:
+        """See `ModelRegistry.rename_registered_model`."""
+        self._find(name)
+        if name != new_name:
+            self._check_is_free(new_name)
+        return {"change": MODEL_RENAMED, "name": name, "new_name": new_name}
+
     def describe_model(self, name: str, description: str | None, tags: Tags | None) -> Change:
         """See `ModelRegistry.update_registered_model`."""
         self._find(name)
@@ -196,6 +211,9 @@ class RegistryState:
             self._fold_version(name, change)
             return
         kept = self._models.get(name, _Model())
+        if kind == MODEL_CREATED:
+            self._fold_created(name, kept, change)
+            return
         if not kept.is_there:
             raise ValueError(f"there is no registered model {name!r}")
         if kind == MODEL_DESCRIBED:
@@ -203,6 +221,9 @@ class RegistryState:
             return
         if kind == MODEL_DELETED:
             self._models[name] = _Model(kept.last, kept.lost)
+            return
+        if kind == MODEL_RENAMED:
+            self._fold_renamed(name, kept, _text(change["new_name"]))
             return
         number = None if change["version"] is None else _whole(change["version"])
         if number is not None and number not in kept.versions:
@@ -244,6 +265,30 @@ class RegistryState:
         kept.versions[number] = made
         if change.get("logged"):
             self._logged.add((name, made.run_id, made.path))
+
+    def _fold_created(self, name: str, kept: _Model, change: Mapping[str, Any]) -> None:
+        if kept.is_there:
+            raise ValueError(f"there is a registered model {name!r}")
+        created = change.get("created")
+        description, tags = _described("", {}, change)
+        made = _Model(kept.last, kept.lost, True, None if created is None else _whole(created), description, tags)
+        self._models[name] = made
+
+    def _fold_renamed(self, name: str, kept: _Model, new_name: str) -> None:
+        if name == new_name:
+            return
+        former = self._models.get(new_name, _Model())
+        if former.is_there:
+            raise ValueError(f"there is a registered model {new_name!r}")
+        self._models[name] = _Model(kept.last, kept.lost)
+        next_number = max(kept.last + kept.lost, former.last + former.lost)
+        last = max(kept.last, former.last)
+        versions = {number: replace(version, name=new_name) for number, version in kept.versions.items()}
+        self._models[new_name] = replace(kept, last=last, lost=next_number - last, versions=versions)
+
+    def _check_is_free(self, name: str) -> None:
+        if checked_name(name) in self._models and self._models[name].is_there:
+            raise taken(name)
 
     def _new(self, name: str, run_id: str, path: str, digest: str, created: int | None) -> Change:
         kept = self._models.get(name)
@@ -307,6 +352,20 @@ class Registering(ABC):
     def model_version(self, name: str, version: int) -> ModelVersion:
         """See `ModelRegistry.model_version`."""
         return self._ask_registry(lambda state: state.version(name, version))
+
+    def create_registered_model(
+        self, name: str, *, description: str = "", tags: Mapping[str, str] | None = None
+    ) -> RegisteredModel:
+        """See `ModelRegistry.create_registered_model`."""
+        return self._change_registry(
+            lambda state: state.create_model(name, description, tags), lambda state: state.model(name)
+        )
+
+    def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
+        """See `ModelRegistry.rename_registered_model`."""
+        return self._change_registry(
+            lambda state: state.rename_model(name, new_name), lambda state: state.model(new_name)
+        )
 
     def update_registered_model(
         self, name: str, *, description: str | None = None, tags: Tags | None = None

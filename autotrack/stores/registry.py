@@ -62,6 +62,11 @@ def checked_tags(tags: Mapping[str, str | None] | None) -> dict[str, str | None]
     return dict(tags or {})
 
 
+def taken(name: str) -> ModelError:
+    """The error for a name that a registered model has."""
+    return ModelError(f"a model is registered as {name!r} already")
+
+
 def aliased(name: str, version: int, aliases: Iterable[str]) -> ModelError:
     """The error for a version that is not deleted, because these aliases point to it."""
     return ModelError(
@@ -78,12 +83,14 @@ class ModelRegistry(Protocol):
 
     Numbers
         The versions of a name are 1, 2, 3 …, whoever makes them at the same time from wherever; a number whose version
-        was deleted is not given again, nor is one of a deleted registered model whose name comes back.
+        was deleted is not given again, nor is one of a deleted or renamed registered model whose name comes back
+        (MLflow's servers begin with 1 again for a name that was renamed). Renamed, versions keep their numbers.
     Logged models
         A model that a run logged with a ``registered_model_name`` is a version of it, made once per run and path when
         the event is applied, or at the latest when somebody asks; those found together count by their runs' start.
-        Once deleted it does not come back. It is one though its run be deleted, and only once the run's start is
-        recorded; one whose name no registered model can have is none.
+        Once deleted it does not come back, nor under the old name once its registered model was renamed. It is one
+        though its run be deleted, and only once the run's start is recorded; one whose name no registered model can
+        have is none.
     Immutability
         No call changes the run, path or digest of a version.
     """
@@ -140,6 +147,30 @@ class ModelRegistry(Protocol):
         ------
         ModelNotFound
             When there is none.
+        """
+        ...
+
+    def create_registered_model(
+        self, name: str, *, description: str = "", tags: Mapping[str, str] | None = None
+    ) -> RegisteredModel:
+        """A registered model without versions.
+
+        Raises
+        ------
+        ModelError
+            For a name that no registered model can have, or that one has.
+        """
+        ...
+
+    def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
+        """Give it another name: versions with their numbers, aliases and tags stay. Its own name changes nothing.
+
+        Raises
+        ------
+        ModelNotFound
+            When there is none of that name.
+        ModelError
+            For a name that no registered model can have, or that another one has.
         """
         ...
 

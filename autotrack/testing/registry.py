@@ -249,6 +249,92 @@ class RegistryContract:
         for answer in answers:
             assert [(v.version, v.run_id) for v in answer] == list(enumerate(run_ids, 1))
 
+    # Made empty, renamed
+
+    def test_a_model_is_made_without_versions(self, store: RegistryStore) -> None:
+        before = int(time.time() * 1000) - 5000
+        made = store.create_registered_model("m", description="churn", tags={"b": "2", "a": "1"})
+        assert (made.name, made.latest_version, made.description, made.aliases) == ("m", None, "churn", {})
+        assert made.tags == {"a": "1", "b": "2"}
+        assert made.created_time is not None
+        assert before <= made.created_time <= int(time.time() * 1000) + 5000
+        assert self.reopen(store).registered_models() == [made]
+        assert store.model_versions("m") == []
+        with raises(ModelError, "m"):
+            store.create_registered_model("m")
+        for name in ("", "  ", "a/b", "a:b"):
+            with raises(ModelError, repr(name)):
+                store.create_registered_model(name)
+        assert store.create_model_version("m", self.run(store), "model").version == 1
+        with raises(ModelError, "m"):
+            self.reopen(store).create_registered_model("m")
+        changed = self.reopen(store).registered_model("m")
+        assert (changed.latest_version, changed.description, changed.tags) == (1, "churn", made.tags)
+
+    def test_a_deleted_model_is_made_anew_and_its_numbers_are_not_given_again(self, store: RegistryStore) -> None:
+        store.create_model_version("m", self.run(store), "model")
+        store.update_registered_model("m", description="old", tags={"t": "old"})
+        store.delete_registered_model("m")
+        made = store.create_registered_model("m", tags={"n": "1"})
+        assert (made.latest_version, made.description, made.tags) == (None, "", {"n": "1"})
+        assert self.reopen(store).registered_models() == [made]
+        assert store.create_model_version("m", self.run(store), "model").version == 2
+        store.create_registered_model("empty")
+        store.delete_registered_model("empty")
+        assert [model.name for model in self.reopen(store).registered_models()] == ["m"]
+
+    def test_a_renamed_model_keeps_all_that_it_has(self, store: RegistryStore) -> None:
+        run_id = self.run(store)
+        for number in range(4):
+            store.create_model_version("old", run_id, "model", description=f"v{number}", tags={"t": str(number)})
+        store.delete_model_version("old", 4)
+        store.update_registered_model("old", description="what it is", tags={"owner": "me"})
+        store.set_alias("old", "champion", 2)
+        store.create_model_version("other", run_id, "model")
+        model, versions = store.registered_model("old"), store.model_versions("old")
+        for name, free in (("old", "new"), ("new", "new"), ("new", "back"), ("back", "old")):
+            model = replace(model, name=free)
+            assert store.rename_registered_model(name, free) == model
+            store = self.reopen(store)
+            assert store.registered_model(free) == model
+            assert store.model_versions(free) == [replace(version, name=free) for version in versions]
+            assert {each.name for each in store.registered_models()} == {free, "other"}
+        assert store.create_model_version("old", run_id, "model").version == 5
+        for refused in ("other", "a/b"):
+            with raises(ModelError, refused):
+                store.rename_registered_model("old", refused)
+        for gone in ("new", "none"):
+            with raises(ModelNotFound, gone):
+                store.rename_registered_model(gone, "free")
+            with raises(ModelNotFound, gone):
+                store.rename_registered_model(gone, gone)
+        assert {each.name for each in self.reopen(store).registered_models()} == {"old", "other"}
+
+    def test_a_model_may_get_the_name_of_a_deleted_one(self, store: RegistryStore) -> None:
+        deleted = self.logged(store, "b")
+        store.create_model_version("b", deleted, "model")
+        store.delete_registered_model("b")
+        run_id = self.run(store)
+        store.create_model_version("a", run_id, "model")
+        store.rename_registered_model("a", "b")
+        store = self.reopen(store)
+        assert [(version.version, version.run_id) for version in store.model_versions("b")] == [(1, run_id)]
+        store.apply(Journal().entries(ModelLogged(deleted, LoggedModel("model", "k.E", "", 1, "b"))))
+        assert [version.run_id for version in self.reopen(store).model_versions("b")] == [run_id]
+
+    def test_logged_models_do_not_come_back_under_the_name_that_a_model_had(self, store: RegistryStore) -> None:
+        run_id = self.logged(store, "old")
+        store.rename_registered_model("old", "new")
+        model = LoggedModel("model", "k.E", "", 2, "old")
+        store.apply(Journal().entries(started(run_id), ModelLogged(run_id, model)))
+        store = self.reopen(store)
+        assert [each.name for each in store.registered_models()] == ["new"]
+        assert [(version.version, version.run_id) for version in store.model_versions("new")] == [(1, run_id)]
+        later = self.logged(store, "old")
+        store = self.reopen(store)
+        assert [version.run_id for version in store.model_versions("old")] == [later]
+        assert [version.run_id for version in store.model_versions("new")] == [run_id]
+
     # Aliases
 
     def test_an_alias_points_to_one_version_and_moves(self, store: RegistryStore) -> None:

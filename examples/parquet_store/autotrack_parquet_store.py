@@ -146,7 +146,10 @@ class ParquetStore:
 
     def experiments(self) -> list[Experiment]:
         counts = Counter(run.experiment for run in self._newest_first(ACTIVE_RUNS))
-        return [Experiment(experiment_id(name), name, counts[name]) for name in sorted(counts)]
+        with self._lock:
+            facts = {name: told.sorted_by_key() for name, told in self._state.experiments.items()}
+        names = sorted({*counts, *facts})
+        return [Experiment(experiment_id(name), name, counts[name], facts.get(name, {})) for name in names]
 
     def artifacts(self, run_id: str, path: str = "") -> list[Artifact]:
         return artifact_files.listing(self._artifacts, run_id, path, self._logged(run_id))

@@ -1,4 +1,4 @@
-"""Any sequence of calls leaves a folder, whoever has it open, with what memory has."""
+"""Any sequence of calls leaves a folder, whoever has it open, and a database with what memory has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from databases import emptied
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autotrack.entities import LoggedModel
@@ -33,6 +34,9 @@ CALLS = st.one_of(
     st.tuples(st.just("delete_alias"), st.tuples(NAMES, ALIASES)),
     st.tuples(st.just("delete_model_version"), st.tuples(NAMES, NUMBERS)),
     st.tuples(st.just("delete_registered_model"), st.tuples(NAMES)),
+    st.tuples(st.just("create_registered_model"), st.tuples(NAMES)),
+    st.tuples(st.just("rename_registered_model"), st.tuples(NAMES, NAMES)),
+    st.tuples(st.just("rename_registered_model"), st.tuples(NAMES, NAMES)),
     st.tuples(st.just("update_registered_model"), st.tuples(NAMES), TAGS),
     st.tuples(st.just("update_model_version"), st.tuples(NAMES, NUMBERS), TAGS),
     st.tuples(st.just("log"), st.tuples(NAMES, RUNS)),
@@ -55,6 +59,31 @@ def everything(store: RegistryStore) -> list[object]:
     models = store.registered_models()
     versions = [version for model in models for version in store.model_versions(model.name)]
     return [replace(one, created_time=None) for one in [*models, *versions]]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(CALLS, max_size=25))
+def test_a_database_comes_to_what_memory_comes_to(tmp_path: Path, calls: list[Any]) -> None:
+    MemoryStore.forget("memory:sequences")
+    memory, database = MemoryStore("sequences"), emptied(f"sqlite:///{tmp_path}/runs.db")
+    for what, arguments, *tags in calls:
+        if what == "log":
+            # Asked at once: a database makes versions when events are applied, and memory when somebody asks.
+            model = LoggedModel("model", registered_model_name=arguments[0])
+            entries = Journal(new_journal_id()).entries(started(arguments[1]), ModelLogged(arguments[1], model))
+            database.apply(entries)
+            memory.apply(entries)
+            assert everything(database) == everything(memory)
+        elif hasattr(memory, what):
+            keywords = {"tags": tags[0]} if tags else {}
+            done = [outcome(partial(getattr(one, what), *arguments, **keywords)) for one in (database, memory)]
+            # Of two reasons to refuse a call, either may be told.
+            refused = [isinstance(one, type) for one in done]
+            assert all(refused) or done[0] == done[1], (what, arguments, keywords)
+    assert everything(database) == everything(memory)
+    assert [finding for finding in database.check() if finding.subject == "registered models"] == []
+    database.close()
+    MemoryStore.forget("memory:sequences")
 
 
 @settings(max_examples=25, deadline=None)

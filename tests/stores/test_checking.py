@@ -23,7 +23,7 @@ from autotrack import digests, journal
 from autotrack.cli.app import app
 from autotrack.entities import Artifact, LoggedModel
 from autotrack.errors import AutotrackError
-from autotrack.events import ArtifactLogged, ModelLogged, ParamsLogged, RunEnded, RunStarted
+from autotrack.events import ArtifactLogged, ExperimentDescribed, ModelLogged, ParamsLogged, RunEnded, RunStarted
 from autotrack.journal import JournalWriter
 from autotrack.stores.base import Finding
 from autotrack.stores.local import LocalStore
@@ -203,6 +203,30 @@ def test_an_index_that_is_not_what_the_journals_tell_is_named_and_made_anew(fold
     assert all(finding.repaired for finding in repaired)
     assert check(folder) == []
     assert state(LocalStore(folder)) == expected
+
+
+def test_a_model_that_is_still_being_written_need_not_be_there(folder: Path) -> None:
+    details = {"status": "PENDING", "name": "m"}
+    store = LocalStore(folder)
+    store.apply(Journal().entries(RunStarted(A, "n", 1), ModelLogged(A, LoggedModel("m", details=details))))
+    assert check(folder) == []
+    store.apply(Journal("20990101T000000-x").entries(ModelLogged(A, LoggedModel("m", details={"status": "READY"}))))
+    assert [finding.message for finding in wrong(folder)] == ["model 'm' was recorded, and is not on disk"]
+
+
+def test_an_index_that_lost_what_is_told_of_experiments_is_made_anew(folder: Path) -> None:
+    store = LocalStore(folder)
+    store.apply(Journal().entries(ExperimentDescribed("e", {"stage": "active"})))
+    (expected,) = store.experiments()
+    store.close()
+    with sqlite3.connect(folder / "runs.db") as connection:
+        connection.execute("UPDATE experiment_facts SET value = '1'")
+    connection.close()
+    (finding,) = wrong(folder)
+    assert finding.subject == "runs.db"
+    (finding,) = check(folder, repair=True)
+    assert finding.repaired is not None
+    assert LocalStore(folder).experiments() == [expected]
 
 
 def test_notes_are_no_damage(folder: Path) -> None:

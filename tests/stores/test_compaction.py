@@ -17,8 +17,20 @@ from typing import Any
 import pytest
 
 from autotrack import journal, packs
-from autotrack.entities import FINISHED, Metric, Run
-from autotrack.events import Entry, Event, MetricsLogged, ParamsLogged, ProcessDescribed, RunEnded, RunStarted
+from autotrack.entities import FINISHED, KILLED, RUNNING, Metric, Run
+from autotrack.events import (
+    Entry,
+    Event,
+    ExperimentDescribed,
+    LifecycleSet,
+    MetricsLogged,
+    ParamsLogged,
+    ProcessDescribed,
+    RunEnded,
+    RunStarted,
+    TagsDeleted,
+    TagsSet,
+)
 from autotrack.hooks import before_read
 from autotrack.journal import Header, JournalWriter
 from autotrack.owners import Identity, own_identity
@@ -376,3 +388,45 @@ def test_a_reader_that_lists_while_files_are_packed_looks_again(folder: Path, mo
     folding.fold(folder, index)
     assert index.connection.execute("SELECT count(*) FROM runs").fetchone() == (10,)
     index.close()
+
+
+def test_described_experiments_and_removed_tags_outlive_packing_and_sweeping(folder: Path) -> None:
+    """The journals' words stay, also where nothing else is left of the journal, and an index made anew has them."""
+    one, two = (f"{number:032x}" for number in (1, 2))
+    dead_journal(folder, 1, [*one_run(1), ExperimentDescribed("e", {"stage": "active", "tag.k": "1"})])
+    dead_journal(folder, 2, [*one_run(2), TagsDeleted(two, ("t",)), TagsSet(one, {"t": "1"})])
+    dead_journal(folder, 0, [TagsSet(two, {"t": "0", "u": "0"}), ExperimentDescribed("e", {"tag.k": "0"})])
+    store = LocalStore(folder)
+    expected = store.experiments()
+    assert [(each.name, each.run_count, each.facts) for each in expected] == [
+        ("Default", 2, {}),
+        ("e", 0, {"stage": "active", "tag.k": "1"}),
+    ]
+    assert store.get_run(two).tags == {"u": "0"}
+    assert compact(folder) == 3
+    assert (store.experiments(), store.get_run(two).tags) == (expected, {"u": "0"})
+    assert store.check() == []
+    store.apply(Journal("20260102T000000-x").entries(LifecycleSet(one, "deleted", 5)))
+    store.collect(store.garbage())
+    assert [run.run_id for run in store.search_runs(view="all")] == [two]
+    for _ in range(2):
+        described = {each.name: each.facts for each in store.experiments()}
+        assert described == {"Default": {}, "e": {"stage": "active", "tag.k": "1"}}
+        assert store.get_run(two).tags == {"u": "0"}
+        assert store.check() == []
+        store.close()
+        (folder / "runs.db").unlink()
+        store = LocalStore(folder)
+
+
+def test_a_run_that_was_reopened_afterwards_is_running_though_its_process_is_dead(folder: Path) -> None:
+    dead_journal(folder, 1, one_run(1, ends=False))
+    store, run_id = LocalStore(folder), f"{1:032x}"
+    assert store.get_run(run_id).status == KILLED
+    store.apply(Journal("20260102T000000-x").entries(RunEnded(run_id, RUNNING, 5)))
+    for _ in range(2):
+        assert (store.get_run(run_id).status, store.get_run(run_id).end_time) == (RUNNING, None)
+        compact(folder)
+        store.close()
+        (folder / "runs.db").unlink()
+        store = LocalStore(folder)

@@ -22,13 +22,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from autotrack.digests import of_bytes, of_file, of_folder
-from autotrack.entities import Artifact, Dataset, LoggedModel, Metric, Note, Run
+from autotrack.entities import FINISHED, RUNNING, Artifact, Dataset, LoggedModel, Metric, Note, Run
 from autotrack.errors import ArtifactNotFound, FilterError, RunNotFound, StoreError
 from autotrack.events import (
     ArtifactLogged,
     DatasetLogged,
     Entry,
     Event,
+    ExperimentDescribed,
     LifecycleSet,
     MetricsLogged,
     ModelLogged,
@@ -37,6 +38,7 @@ from autotrack.events import (
     ProcessDescribed,
     RunEnded,
     RunStarted,
+    TagsDeleted,
     TagsSet,
 )
 from autotrack.journal import JournalWriter
@@ -582,6 +584,8 @@ def test_whatever_happened_is_copied_there_and_back(
             for path, content in files.items():
                 artifact = put(source, "a" * 32, path, content)
                 logged += [ArtifactLogged("a" * 32, artifact)] if not path.startswith("k/") else []
+            # That a run goes on is not told where its end is known.
+            events = [e for e in events if not (isinstance(e, RunEnded) and e.status == RUNNING)]
             # What is logged of files is true, unless it is of none.
             events = [e for e in events if not (isinstance(e, ArtifactLogged) and e.artifact.path in files)]
             events = [e for e in events if not isinstance(e, ArtifactLogged) or e.run_id != "a" * 32]
@@ -606,6 +610,52 @@ def test_whatever_happened_is_copied_there_and_back(
         target.close()
         for name in names:
             MemoryStore.forget(name)
+
+
+def test_facts_of_experiments_are_copied_where_both_stores_keep_them(memory: Store, tmp_path: Path) -> None:
+    facts = {"shown_name": "Churn", "tag.a": "1", "tag.gone": None}
+    memory.apply(
+        Journal().entries(
+            ExperimentDescribed("e", facts),
+            ExperimentDescribed("empty", {"stage": "deleted"}),
+            *(started(name * 32, experiment=name) for name in "ef"),
+            TagsSet("f" * 32, {"t": "1"}),
+        )
+    )
+    only = open_store(f"{tmp_path}/only")
+    copy_runs(memory, only, "tags.t = '1'")
+    assert {each.name: each.facts for each in only.experiments()} == {"f": {}}
+    copy_runs(memory, only, experiment="e")
+    assert {each.name: each.facts for each in only.experiments()} == {"e": facts, "f": {}}
+    only.close()
+    for number, uri in enumerate(STORES.values()):
+        (tmp_path / str(number)).mkdir()
+        target = open_store(uri.format(tmp_path / str(number)))
+        copy_runs(memory, target)
+        keeps = not uri.startswith("mlruns")
+        expected = memory.experiments() if keeps else [replace(each, facts={}) for each in memory.experiments()[:1]]
+        assert target.experiments()[: len(expected)] == expected
+        target.apply(Journal("20990101T000000-x").entries(ExperimentDescribed("e", {"own": "1"})))
+        assert copy_runs(memory, target).remarks == []
+        told = {each.name: each.facts for each in target.experiments()}
+        assert told.get("e") == ({**facts, "own": "1"} if keeps else {})
+        assert told.get("empty") == ({"stage": "deleted"} if keeps else None)
+        target.close()
+        MemoryStore.forget(target.uri)
+
+
+def test_what_was_taken_back_in_the_source_stays_in_the_target(memory: Store, target: Store) -> None:
+    """A tag that is gone, and the end of a run that goes on: the source may be an older copy."""
+    run_id, journal = "a" * 32, Journal()
+    memory.apply(journal.entries(started(run_id), TagsSet(run_id, {"t": "1"}), RunEnded(run_id, FINISHED, START)))
+    copy_runs(memory, target)
+    memory.apply(journal.entries(TagsDeleted(run_id, ("t",)), RunEnded(run_id, RUNNING, START + 1)))
+    assert copy_runs(memory, target).unchanged == 1
+    run = target.get_run(run_id)
+    assert (run.tags, run.status, run.end_time) == ({"t": "1"}, FINISHED, START)
+    memory.apply(journal.entries(RunEnded(run_id, FINISHED, START + 2)))
+    assert copy_runs(memory, target).updated == 1
+    assert target.get_run(run_id).end_time == START + 2
 
 
 def test_at_rest_reads_look_at_no_journal_but_the_stores_own(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from autotrack.events import Entry
 from autotrack.stores.memory import MemoryStore
 from autotrack.stores.mlflow.folder import MlrunsStore
 
-
 kept = partial(state, keeps_experiment_facts=False)
 
 

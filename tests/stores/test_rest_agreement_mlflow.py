@@ -12,7 +12,6 @@ from autotrack.events import Entry
 from autotrack.stores.memory import MemoryStore
 from autotrack.stores.mlflow.rest.store import MlflowServerStore
 
-
 kept = partial(state, keeps_experiment_facts=False)
 
 

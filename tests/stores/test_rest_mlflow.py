@@ -12,6 +12,8 @@ from autotrack.testing import StoreContract
 
 
 class TestMlflowServerStore(StoreContract):
+    keeps_experiment_facts = False
+
     @pytest.fixture
     def store(self, mlflow_uri: str) -> Iterator[Store]:
         store = open_store(mlflow_uri)

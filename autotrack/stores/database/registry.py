@@ -21,7 +21,7 @@ from autotrack.stores.database.codes import digest, escape
 from autotrack.stores.database.engine import Database
 from autotrack.stores.database.inserting import insert
 from autotrack.stores.database.registry_rows import ALIASES, DELETED, MODELS, THERE, VERSIONS, Locked, Source
-from autotrack.stores.registry import aliased, checked_alias, checked_name, checked_tags
+from autotrack.stores.registry import aliased, checked_alias, checked_name, checked_tags, taken
 
 T = TypeVar("T")
 
@@ -78,6 +78,41 @@ class DatabaseRegistry:
     def model_version(self, name: str, version: int) -> ModelVersion:
         """See `ModelRegistry.model_version`."""
         return self._database.read(lambda connection: self._version(connection, name, version))
+
+    def create_registered_model(
+        self, name: str, *, description: str = "", tags: Mapping[str, str] | None = None
+    ) -> RegisteredModel:
+        """See `ModelRegistry.create_registered_model`."""
+        checked_name(name)
+        checked = checked_tags(tags)
+
+        def create(connection: Connection) -> RegisteredModel:
+            model = rows.lock(connection, [name], make=True)[name]
+            if model.state == THERE:
+                raise taken(name)
+            rows.show(connection, model, description)
+            rows.set_tags(connection, model.id, 0, checked)
+            return self._model(connection, name)
+
+        return self._database.write(create)
+
+    def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
+        """See `ModelRegistry.rename_registered_model`."""
+        if name == new_name:
+            return self.registered_model(name)
+
+        def rename(connection: Connection) -> RegisteredModel:
+            self._model(connection, name)
+            checked_name(new_name)
+            locked = rows.lock(connection, [name, new_name], make=True)
+            if locked[name].state != THERE:
+                raise self._no_model(name)
+            if locked[new_name].state == THERE:
+                raise taken(new_name)
+            rows.move(connection, locked[name], locked[new_name])
+            return self._model(connection, new_name)
+
+        return self._database.write(rename)
 
     def update_registered_model(
         self, name: str, *, description: str | None = None, tags: Mapping[str, str | None] | None = None

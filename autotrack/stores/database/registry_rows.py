@@ -82,6 +82,41 @@ def add_versions(
     return number
 
 
+def show(connection: Connection, model: Locked, description: str, created: int | None = None, last: int = 0) -> None:
+    """Let a registered model be there that is not; ``last`` is the greatest number that it has given, if greater."""
+    values = {"state": THERE, "created": _now() if created is None else created, "description": description}
+    values["last_version"] = max(last, model.last_version)
+    connection.execute(sa.update(tables.registered_models).where(MODELS.id == model.id).values(**values))
+
+
+def move(connection: Connection, model: Locked, other: Locked) -> None:
+    """Let all that a registered model has be another one's, which is not there; numbers and aliases stay.
+
+    The versions stay behind as deleted ones, so that what runs have logged does not come back.
+    """
+    versions = tables.model_versions
+    # The other may have deleted versions of the same numbers, which nobody sees.
+    lowest = sa.select(sa.func.min(VERSIONS.version)).where(VERSIONS.model == other.id)
+    below = min(0, connection.execute(lowest).scalar() or 0)
+    aside = sa.update(versions).where(VERSIONS.model == other.id, VERSIONS.version > 0)
+    connection.execute(aside.values(version=below - VERSIONS.version))
+    values = {
+        "model": sa.literal(other.id, sa.BigInteger()),
+        "logged": sa.cast(sa.null(), VERSIONS.logged.type),
+    }
+    columns = [values[column.name].label(column.name) if column.name in values else column for column in VERSIONS]
+    there = sa.select(*columns).where(VERSIONS.model == model.id, VERSIONS.state == THERE)
+    connection.execute(sa.insert(versions).from_select([column.name for column in VERSIONS], there))
+    connection.execute(sa.update(versions).where(VERSIONS.model == model.id).values(state=DELETED, description=""))
+    for table in (tables.model_tags, tables.model_aliases):
+        connection.execute(sa.update(table).where(table.c.model == model.id).values(model=other.id))
+    told = sa.select(MODELS.created, MODELS.description).where(MODELS.id == model.id)
+    created, description = connection.execute(told).one()
+    show(connection, other, description, int(created), model.last_version)
+    gone = sa.update(tables.registered_models).where(MODELS.id == model.id)
+    connection.execute(gone.values(state=DELETED, description=""))
+
+
 def register_logged(connection: Connection, runs: Iterable[int]) -> None:
     """Make versions of the models that these runs (their rows, which are locked) have logged under a name.
 

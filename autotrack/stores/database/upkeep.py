@@ -155,6 +155,8 @@ class Upkeep:
             yield from _compare(run, logged, there)
             return
         for item in logged:
+            if _is_to_come(item):
+                continue
             try:
                 self._artifacts.fetch(run.run_id, item.path, logged)
             except (ArtifactNotFound, StoreError) as error:
@@ -166,12 +168,19 @@ def _compare(run: Run, logged: Sequence[Artifact | LoggedModel], there: Sequence
     for item in logged:
         below = {file.path[len(item.path) :].lstrip("/"): file.digest for file in there if _is_in(file.path, item.path)}
         subject = f"{run.run_id}/{item.path}"
+        if not below and _is_to_come(item):
+            continue
         if not below:
             yield Finding(subject, "it was recorded, and is not there", run_id=run.run_id)
         elif digests.is_digest(item.digest):
             kept = below[""] if "" in below else digests.of_digests(below)
             if kept != item.digest:
                 yield Finding(subject, digests.mismatch(run.run_id, item.path, item.digest, kept), run_id=run.run_id)
+
+
+def _is_to_come(item: Artifact | LoggedModel) -> bool:
+    """Whether it is a model whose folder need not be there yet."""
+    return isinstance(item, LoggedModel) and item.is_pending
 
 
 def _is_in(path: str, base: str) -> bool:

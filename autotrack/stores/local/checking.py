@@ -253,6 +253,7 @@ class Check:
         self.tell("runs", len(keys), len(keys))
         if stored is not None:
             yield from self._surplus(fresh, stored)
+            yield from self._experiments(fresh, stored)
 
     def _differences(self, run_id: str, fresh: Index, stored: Index) -> Iterator[Finding]:
         for look in range(_LOOKS):
@@ -273,6 +274,17 @@ class Check:
                 fold(self.folder, fresh)
                 if not _exists(fresh, run_id) and _exists(stored, run_id):
                     yield Finding(self.stored.name, f"the index has a run {run_id} that no journal tells of")
+
+    def _experiments(self, fresh: Index, stored: Index) -> Iterator[Finding]:
+        for look in range(_LOOKS):
+            if look:
+                time.sleep(_BETWEEN_SECONDS)
+                fold(self.folder, fresh)
+                fold(self.folder, stored)
+            here, there = (rows.described(index.connection) for index in (fresh, stored))
+            if repr(here) == repr(there):
+                return
+        yield Finding(self.stored.name, "the index has experiments described otherwise than the journals tell it")
 
     def _about(self, run: Run, fresh: Index) -> Iterator[Finding]:
         subject = f"run {run.run_id}"
@@ -315,7 +327,8 @@ class Check:
         try:
             place = artifact_files.find(self.artifacts, run_id, item.path, [])
         except ArtifactNotFound:
-            return f"{what} {item.path!r} was recorded, and is not on disk"
+            is_to_come = isinstance(item, LoggedModel) and item.is_pending
+            return None if is_to_come else f"{what} {item.path!r} was recorded, and is not on disk"
         try:
             if isinstance(item, LoggedModel):
                 if not place.is_dir():

@@ -112,15 +112,20 @@ def experiments(connection: sqlite3.Connection) -> list[Experiment]:
     # All that this asks for stands in an index of runs.
     query = "SELECT experiment, count(*) FROM runs WHERE deleted_time IS NULL GROUP BY experiment"
     counts = {decode(name): int(count) for name, count in connection.execute(query)}
-    facts: dict[str, dict[str, Any]] = {
-        decode(name): {} for (name,) in connection.execute("SELECT name FROM experiments")
-    }
-    for name, key, value in connection.execute("SELECT experiment, key, value FROM experiment_facts"):
-        facts[decode(name)][decode(key)] = json.loads(value)
+    facts = described(connection)
     return [
-        Experiment(experiment_id(name), name, counts.get(name, 0), _sorted(facts.get(name, {})))
+        Experiment(experiment_id(name), name, counts.get(name, 0), facts.get(name, {}))
         for name in sorted({*counts, *facts})
     ]
+
+
+def described(connection: sqlite3.Connection) -> dict[str, dict[str, Any]]:
+    """The facts of the experiments that were described, by name."""
+    names = sorted(decode(name) for (name,) in connection.execute("SELECT name FROM experiments"))
+    facts: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for name, key, value in connection.execute("SELECT experiment, key, value FROM experiment_facts"):
+        facts[decode(name)][decode(key)] = json.loads(value)
+    return {name: _sorted(told) for name, told in facts.items()}
 
 
 def logged_artifacts(connection: sqlite3.Connection, run: int) -> list[Artifact]:

@@ -15,9 +15,10 @@ import pytest
 import sqlalchemy as sa
 
 from autotrack.digests import of_file
-from autotrack.entities import Artifact
+from autotrack.entities import Artifact, LoggedModel
 from autotrack.errors import ArtifactNotFound, StoreError
-from autotrack.events import ArtifactLogged, LifecycleSet, ParamsLogged
+from autotrack.events import ArtifactLogged, LifecycleSet, ModelLogged, ParamsLogged
+from autotrack.journal import new_journal_id
 from autotrack.stores import open_store
 from autotrack.stores.base import Maintained
 from autotrack.stores.database import chunks, tables
@@ -158,6 +159,18 @@ def test_collecting_removes_deleted_runs_whole_and_no_other(database: DatabaseSt
     assert [(item.kind, item.run_id) for item in database.garbage()] == [("artifacts", "nobody")]
     database.collect(database.garbage())
     assert count(database, tables.files) == count(database, tables.chunks) == 1
+
+
+def test_a_model_that_is_still_being_written_need_not_be_there(database: DatabaseStore, tmp_path: Path) -> None:
+    elsewhere = open_store(f"sqlite:///{tmp_path}/other.db?artifacts={tmp_path}/artifacts")
+    assert isinstance(elsewhere, DatabaseStore)
+    for store in (database, elsewhere):
+        store.apply(Journal().entries(started("b" * 32)))
+        for status, wrong in (("PENDING", []), ("READY", [f"{'b' * 32}/m"])):
+            model = LoggedModel("m", model_id="m-1", details={"status": status})
+            store.apply(Journal(new_journal_id()).entries(ModelLogged("b" * 32, model)))
+            assert [finding.subject for finding in store.check()] == wrong
+    elsewhere.close()
 
 
 def test_a_check_finds_what_is_wrong_and_mends_what_it_can(

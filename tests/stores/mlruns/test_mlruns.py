@@ -13,6 +13,8 @@ from autotrack.testing import StoreContract
 
 
 class TestMlrunsStore(StoreContract):
+    keeps_experiment_facts = False
+
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Store]:
         store = open_store(f"mlruns:{tmp_path / 'mlruns'}")

@@ -34,6 +34,27 @@ def log_model(store: MlrunsStore, folder: Path, name: str | None, run_id: str = 
     return digest
 
 
+def test_mlflow_sees_a_model_that_was_made_and_renamed_here(
+    tmp_path: Path, store: MlrunsStore, client: Client, mlflow: ModuleType
+) -> None:
+    log_model(store, tmp_path / "model", "old")
+    store.set_alias("old", "champion", 1)
+    store.create_registered_model("empty", description="nothing yet", tags={"owner": "me"})
+    store.rename_registered_model("old", "new")
+    there = client()
+    made = there.get_registered_model("empty")
+    assert (made.description, made.tags, made.aliases) == ("nothing yet", {"owner": "me"}, {})
+    renamed = there.get_registered_model("new")
+    assert (renamed.name, renamed.aliases) == ("new", {"champion": "1"})
+    (version,) = there.search_model_versions("name = 'new'")
+    assert (version.name, str(version.version), version.run_id) == ("new", "1", ONE)
+    assert list(mlflow.sklearn.load_model("models:/new@champion").predict([[0.0], [1.0]])) == [0, 1]
+    assert there.search_model_versions("name = 'old'") == []
+    # A number of the old name is not given again, by MLflow neither.
+    assert str(there.create_model_version("old", f"runs:/{ONE}/model", ONE).version) == "2"
+    assert [version.version for version in store.model_versions("old")] == [2]
+
+
 def test_mlflow_opens_what_we_registered(
     tmp_path: Path, store: MlrunsStore, client: Client, mlflow: ModuleType
 ) -> None:

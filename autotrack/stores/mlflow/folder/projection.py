@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -32,6 +32,7 @@ from autotrack.stores.mlflow.folder.layout import (
     TAGS,
     Layout,
     folder_name,
+    listing,
     stamp,
     stamp_of,
     uri_of,
@@ -45,7 +46,7 @@ from autotrack.stores.mlflow.translation import (
     source_facts,
     translate,
 )
-from autotrack.stores.state import RunState
+from autotrack.stores.state import GONE, RunState
 
 T = TypeVar("T")
 
@@ -76,8 +77,10 @@ def project(layout: Layout, run: Path, state: RunState, facts: Mapping[str, Any]
         (run / name).mkdir(exist_ok=True)
     now = Written(offset, source_facts(facts), theirs.experiment if is_whole else "")
     tags = theirs.tags if is_whole else _own(theirs, state)
+    now.removed_tags = {key: [*place] for key, (place, text) in state.tags.items() if text is GONE}
+    removed = {key for key, place in now.removed_tags.items() if last.removed_tags.get(key) != place}
     _write_texts(run, PARAMS, theirs.params, theirs.keys["params"], last, now)
-    _write_texts(run, TAGS, tags, theirs.keys["tags"], last, now)
+    _write_texts(run, TAGS, tags, theirs.keys["tags"], last, now, removed)
     lines, now.names[METRICS] = lines_of(theirs)
     _write_metrics(run, lines, last, now)
     _write_datasets(run, theirs, last, now)
@@ -129,7 +132,7 @@ def meta_of(run: Path, theirs: MlflowRun, state: RunState) -> dict[str, Any]:
 
 def _own(theirs: MlflowRun, state: RunState) -> dict[str, str]:
     """The tags that were set, without those that tell of the run as a whole: MLflow wrote these itself."""
-    names = {limits.key_for(key) for key in state.tags} - {MODEL_HISTORY}
+    names = {limits.key_for(key) for key in state.tags.sorted_by_key()} - {MODEL_HISTORY}
     return {key: text for key, text in theirs.tags.items() if key in names}
 
 
@@ -162,11 +165,22 @@ def placed(values: Mapping[str, T], keys: Mapping[str, str]) -> tuple[dict[str, 
 
 
 def _write_texts(
-    run: Path, group: str, values: Mapping[str, str], keys: Mapping[str, str], last: Written, now: Written
+    run: Path,
+    group: str,
+    values: Mapping[str, str],
+    keys: Mapping[str, str],
+    last: Written,
+    now: Written,
+    removed: Collection[str] = (),
 ) -> None:
+    """Write the files of params or tags; whatever MLflow wrote under keys that were ``removed`` goes."""
     texts, now.names[group] = placed(values, keys)
     before, after = last.texts(group), now.texts(group)
     _remove(run / group, before, texts)
+    if removed:
+        gone = [name for name in listing(run / group) if last.key_of(group, name) in removed]
+        _remove(run / group, dict.fromkeys(gone), texts)
+        before = {name: about for name, about in before.items() if name not in gone}
     for name, text in texts.items():
         data = text.encode()
         hashed = hash_of(data)

@@ -35,7 +35,7 @@ from autotrack.stores.mlflow.versions import (
     stage_from,
     to_tag,
 )
-from autotrack.stores.registry import aliased, checked_alias
+from autotrack.stores.registry import aliased, checked_alias, taken
 
 T = TypeVar("T")
 
@@ -123,6 +123,48 @@ class FolderRegistry:
     def model_version(self, name: str, version: int) -> ModelVersion:
         """See `ModelRegistry.model_version`."""
         return self._ask(lambda: self._version(name, version))
+
+    def create_registered_model(
+        self, name: str, *, description: str = "", tags: Mapping[str, str] | None = None
+    ) -> RegisteredModel:
+        """See `ModelRegistry.create_registered_model`."""
+        checked_folder_name(name)
+        own = own_tags(tags)
+        check_texts(description, own)
+
+        def create() -> RegisteredModel:
+            self._layout.make_root()
+            self._register(self._all())
+            self._anchor()
+            with self._registry.locked():
+                self._check_is_free(name)
+                self._registry.make_model(name)
+                entry = self._registry.model(name)
+                if entry is None:
+                    raise ModelError(f"the folder of the model {name!r} in {self.uri} cannot be read")
+                self._registry.save(entry, creation_timestamp=entry.meta["last_updated_timestamp"])
+                self._describe(entry, description, {**own, DELETED_TAG: None})
+                return self._model(name)
+
+        return self._with_lock(create)
+
+    def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
+        """See `ModelRegistry.rename_registered_model`."""
+
+        def rename() -> RegisteredModel:
+            self._entry(name)
+            if name != new_name:
+                checked_folder_name(new_name)
+                self._check_is_free(new_name)
+                self._registry.rename(name, new_name)
+            return self._model(new_name)
+
+        return self._change(rename)
+
+    def _check_is_free(self, name: str) -> None:
+        found = self._registry.model(name)
+        if found is not None and self._registry.is_there(found):
+            raise taken(name)
 
     def update_registered_model(
         self, name: str, *, description: str | None = None, tags: Mapping[str, str | None] | None = None

@@ -138,8 +138,7 @@ class RegistryFiles:
             return
         meta = {"aliases": {}, "creation_timestamp": now, "deployment_job_id": None, "deployment_job_state": None}
         meta |= {"description": None, "last_updated_timestamp": now, "name": name}
-        # MLflow takes every folder in the root for an experiment, but those whose names end like its trash.
-        temporary = self.root / f"{files.TEMPORARY}{os.urandom(6).hex()}{TRASH}"
+        temporary = self._aside()
         temporary.mkdir()
         try:
             (temporary / files.META).write_bytes(files.render_yaml(meta))
@@ -148,11 +147,11 @@ class RegistryFiles:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def make_version(self, name: str, meta: Mapping[str, Any], tags: Mapping[str, str]) -> int:
-        """Make the next version of a registered model that is there; its number."""
+        """Make the next version of a registered model that is there, unless ``meta`` has a number; its number."""
         folder, now = self.folder / name, _now()
         files.remove_temporaries(folder)
         while True:
-            number = max(self.numbers(name), default=0) + 1
+            number = int(meta.get("version", max(self.numbers(name), default=0) + 1))
             whole = {
                 "creation_timestamp": now,
                 "current_stage": "None",
@@ -186,6 +185,28 @@ class RegistryFiles:
             self._touch(name)
             return number
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a registered model the name of none that is there. Numbers that either name has given stay given."""
+        numbers = self.numbers(name)
+        former = max(self.numbers(new_name), default=0)
+        if (self.folder / new_name).exists():
+            aside = self._aside()
+            os.rename(self.folder / new_name, aside)
+            shutil.rmtree(aside, ignore_errors=True)
+        os.rename(self.folder / name, self.folder / new_name)
+        entries = [self.model(new_name), *(self.version(new_name, number, deleted=True) for number in numbers)]
+        for entry in entries:
+            if entry is not None:
+                self.save(entry, name=new_name)
+        if former > max(numbers, default=0):
+            self.make_version(new_name, {"version": former, "current_stage": DELETED_STAGE}, {})
+        self.make_model(name)
+        made = self.model(name)
+        if made is not None:
+            self.set_tags(made, {DELETED_TAG: "1"})
+        if numbers:
+            self.make_version(name, {"version": max(numbers), "current_stage": DELETED_STAGE}, {})
+
     def save(self, entry: Entry, **changes: Any) -> None:
         """Change fields of ``meta.yaml``; what else MLflow has there stays."""
         entry.meta |= {"last_updated_timestamp": _now(), **changes}
@@ -208,6 +229,13 @@ class RegistryFiles:
         else:
             files.write(path, str(number).encode(), self.folder / name)
         self._touch(name)
+
+    def _aside(self) -> Path:
+        """A place where MLflow sees nothing.
+
+        It takes every folder in the root for an experiment, but those whose names end like its trash.
+        """
+        return self.root / f"{files.TEMPORARY}{os.urandom(6).hex()}{TRASH}"
 
     def _touch(self, name: str) -> None:
         model = self.model(name)

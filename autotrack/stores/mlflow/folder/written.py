@@ -33,6 +33,7 @@ class Written:
     params, tags : by file: hash of the content, the file's stamp.
     metrics : by file: hash of our lines, the file's stamp, how many lines are not ours.
     inputs, outputs, models : hashes, by folder.
+    removed_tags : by key: the place of the entry for which its file was removed; set by MLflow later, it is there.
     names : our keys by the names of files, of each group, where they differ.
     pictures : for each file of plots: its digest, and a sentence for each plot of it that could not be drawn.
     problems : what could not be written, a sentence each.
@@ -49,6 +50,7 @@ class Written:
     inputs: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    removed_tags: dict[str, list[Any]] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
     pictures: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -83,6 +85,7 @@ def load(run: Path) -> Written | None:
         data = json.loads((run / NAME).read_bytes())
         if data.pop("version") != VERSION:
             return None
+        data.setdefault("removed_tags", {})  # the first version had none
         return Written(**{known.name: _checked(known.name, data[known.name]) for known in fields(Written)})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -105,6 +108,8 @@ def _checked(name: str, value: Any) -> Any:
     match name:
         case "params" | "tags" | "metrics":
             is_right = all(_is_entry(entry, _ENTRIES[name]) for entry in value.values())
+        case "removed_tags":
+            is_right = all(_is_entry(entry, (str, int)) for entry in value.values())
         case "inputs" | "outputs" | "models":
             is_right = all(isinstance(hashed, str) for hashed in value.values())
         case "names":

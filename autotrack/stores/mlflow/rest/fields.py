@@ -6,12 +6,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autotrack.events import DatasetLogged, Entry, ModelLogged
+from autotrack.events import DatasetLogged, Entry, ModelLogged, TagsDeleted
+from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.rest.catalog import KIN_TAG, Catalog, id_value, tags_of, texts_of
 from autotrack.stores.mlflow.rest.client import BAD_VALUE, Json, batches, pairs
 from autotrack.stores.mlflow.rest.document import (
     DIRTY_TAG,
     INEXACT_TAG,
+    PREFIX,
     PROCESS_TAG,
     is_deleted,
     native_status,
@@ -33,7 +35,7 @@ from autotrack.stores.mlflow.rest.records import Record
 from autotrack.stores.mlflow.rest.registering import register_logged
 from autotrack.stores.mlflow.rest.transport import Refused
 from autotrack.stores.mlflow.translation import MODEL_HISTORY, MlflowRun, translate
-from autotrack.stores.state import RunState
+from autotrack.stores.state import GONE, RunState
 
 _logger = logging.getLogger(__name__)
 
@@ -118,6 +120,7 @@ class Fields:
         changed = {key: text for key, text in tags_to_set(target, parent).items() if record.tags.get(key) != text}
         if MODEL_HISTORY in record.tags and not any(isinstance(entry.event, ModelLogged) for entry in new):
             changed.pop(MODEL_HISTORY, None)
+        self._remove_tags(record, state, target, new, everything)
         points = [point for key in target.metrics for point in target.metrics[key]] if everything else new_points(new)
         metrics = [point_json(point) for point in points]
         if everything and metrics:
@@ -134,6 +137,18 @@ class Fields:
             record.params, record.tags = texts_of(native, "params"), tags_of(native)
             refused = self._send_singly(record, metrics, params, changed)
             self._send_batch(record, state, target, (), {}, {}, refused)
+
+    def _remove_tags(
+        self, record: Record, state: RunState, target: MlflowRun, new: Sequence[Entry], everything: bool
+    ) -> None:
+        """Take away the tags that were taken away just now, whoever set them."""
+        told = {key for entry in new if isinstance(entry.event, TagsDeleted) for key in entry.event.keys}
+        for key, (_, text) in state.tags.items():
+            name = limits.key_for(key)
+            is_meant = text is GONE and (everything or key in told)
+            if is_meant and name in record.tags and name not in target.tags and not name.startswith(PREFIX):
+                self._client.delete_tag(record.native_id, name)
+                record.tags.pop(name)
 
     def _send_batch(
         self,

@@ -34,7 +34,7 @@ from autotrack.stores.mlflow.versions import (
     stage_from,
     to_tag,
 )
-from autotrack.stores.registry import aliased, checked_alias, checked_name
+from autotrack.stores.registry import aliased, checked_alias, checked_name, taken
 
 _ATTEMPTS: Final = 8
 
@@ -100,6 +100,46 @@ class ServerRegistry:
         """See `ModelRegistry.model_version`."""
         data = self._found_version(name, version)
         return _version(data, self._source(data, {}), data.get("aliases", ()))
+
+    def create_registered_model(
+        self, name: str, *, description: str = "", tags: Mapping[str, str] | None = None
+    ) -> RegisteredModel:
+        """See `ModelRegistry.create_registered_model`."""
+        own = {key: text for key, text in own_tags(tags).items() if text is not None}
+        hidden = self._hidden(name)
+        with translated():
+            if hidden is None:
+                self._calls.create_model(name, description, own)
+            else:
+                self._calls.describe_model(name, description)
+                for key, text in own.items():
+                    self._calls.set_model_tag(name, key, text)
+                self._calls.set_model_tag(name, DELETED_TAG, None)
+        return self.registered_model(name)
+
+    def rename_registered_model(self, name: str, new_name: str) -> RegisteredModel:
+        """See `ModelRegistry.rename_registered_model`. Afterwards MLflow numbers the old name from 1 again."""
+        self._found(name)
+        if name != new_name:
+            hidden = self._hidden(new_name)
+            with translated():
+                if hidden is not None:
+                    self._calls.delete_model(new_name)
+                self._calls.rename_model(name, new_name)
+        return self.registered_model(new_name)
+
+    def _hidden(self, name: str) -> Json | None:
+        """The registered model of a name that is not there for us; ``None`` where the server has none either.
+
+        Raises
+        ------
+        ModelError
+            When one is there.
+        """
+        model = self._calls.model(checked_name(name))
+        if model is not None and _is_there(model):
+            raise taken(name)
+        return model
 
     def update_registered_model(
         self, name: str, *, description: str | None = None, tags: Mapping[str, str | None] | None = None

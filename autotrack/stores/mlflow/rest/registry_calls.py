@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from autotrack.errors import ModelError, ModelNotFound
-from autotrack.stores.mlflow.rest.client import API, BAD_VALUE, NOT_THERE, Client, Json
+from autotrack.stores.mlflow.rest.client import API, BAD_VALUE, EXISTS, NOT_THERE, Client, Json, pairs
 from autotrack.stores.mlflow.rest.transport import Refused
 
 _MODELS: Final = "registered-models/"
@@ -35,6 +35,18 @@ class RegistryCalls:
                 return None
             raise
         return dict(found["registered_model"])
+
+    def create_model(self, name: str, description: str, tags: Mapping[str, str]) -> None:
+        """Make a registered model."""
+        self._call("POST", _MODELS + "create", {"name": name, "description": description, "tags": pairs(tags)})
+
+    def rename_model(self, name: str, new_name: str) -> None:
+        """Give a registered model another name."""
+        self._call("POST", _MODELS + "rename", {"name": name, "new_name": new_name})
+
+    def delete_model(self, name: str) -> None:
+        """Delete a registered model for good; nothing for one that is not there."""
+        self._call("DELETE", _MODELS + "delete", {"name": name}, missing_is_fine=True)
 
     def describe_model(self, name: str, description: str) -> None:
         """Set its description."""
@@ -123,6 +135,6 @@ def translated() -> Iterator[None]:
     except Refused as error:
         if error.code == NOT_THERE:
             raise ModelNotFound(str(error)) from error
-        if error.code == BAD_VALUE:
+        if error.code in (BAD_VALUE, EXISTS):
             raise ModelError(str(error)) from error
         raise

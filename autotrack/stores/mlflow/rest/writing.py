@@ -14,7 +14,15 @@ from typing import Final
 
 from autotrack.entities import ACTIVE, DELETED
 from autotrack.errors import StoreError
-from autotrack.events import Entry, ExperimentDescribed, LifecycleSet, ProcessDescribed, RunStarted, TagsSet
+from autotrack.events import (
+    Entry,
+    ExperimentDescribed,
+    LifecycleSet,
+    ProcessDescribed,
+    RunStarted,
+    TagsDeleted,
+    TagsSet,
+)
 from autotrack.stores.mlflow import limits
 from autotrack.stores.mlflow.rest import catalog as tags
 from autotrack.stores.mlflow.rest.catalog import Catalog, folded, id_value, tags_of, texts_of
@@ -287,6 +295,10 @@ class Writer:
                 case TagsSet(_, texts):
                     for body in batches((), {}, {limits.key_for(k): limits.cut(texts[k], 5000) for k in texts}):
                         self._client.log_batch(record.native_id, body)
+                case TagsDeleted(_, keys):
+                    for key in keys:
+                        self._client.delete_tag(record.native_id, key)
+                        record.tags.pop(key, None)
                 case other:
                     raise StoreError(
                         f"run {record.run_id} was made by MLflow's own client: it can be tagged, deleted and restored "
