@@ -188,7 +188,9 @@ def _make_engine(address: Address) -> Engine:
         address.url,
         connect_args=given,
         hide_parameters=True,
-        pool_pre_ping=True,
+        # A connection that was lost meanwhile is found out by its first statement, and all is tried again; to ask each
+        # before it is used would be one more way to a PostgreSQL and back for every read and write.
+        pool_pre_ping=address.url.get_backend_name() != "postgresql",
         pool_size=2,
         max_overflow=14,
         pool_recycle=1800,
