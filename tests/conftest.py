@@ -9,6 +9,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import gc
 import signal
 import subprocess
 import sys
@@ -45,6 +46,12 @@ __all__ = [
     "s3_server",
     "s3_uri",
 ]
+
+
+if hasattr(os, "register_at_fork"):
+    # What a library with threads of its own left behind (a session of onnxruntime) waits for ever for them when it is
+    # collected in a child that a test forks.
+    os.register_at_fork(after_in_child=gc.disable)
 
 
 def pytest_configure(config: pytest.Config) -> None:
