@@ -97,7 +97,7 @@ class App:
         except Problem as problem:
             response = await self._refuse(request, problem, endpoint or next(iter(methods.values()), None))
         except AutotrackError as error:
-            response = await self._refuse(request, problem_of(error), endpoint)
+            response = await self._refuse(request, problem_of(error, self.site.store), endpoint)
         except HTTPException as error:  # what Starlette's own readers of bodies raise
             wrong = Problem(problems.BAD_REQUEST, str(error.detail), error.status_code)
             response = await self._refuse(request, wrong, endpoint)

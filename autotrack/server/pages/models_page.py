@@ -32,7 +32,6 @@ async def build_all(site: Site, request: Request) -> dict[str, Any]:
         return {
             "title": "Models",
             "has_registry": registry is not None,
-            "store": site.store.uri,
             "models": [
                 {**_model(model), "latest": None if registry is None else _latest(registry, model, at < _WITH_RUNS)}
                 for at, model in enumerate(found)
