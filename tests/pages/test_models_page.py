@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from asking import HOSTILE, Pages, asking, make_run
+from asked_pages import HOSTILE, Pages, asking, make_run
 
 from autotrack.entities import Dataset, LoggedModel, Metric
 from autotrack.events import DatasetLogged, MetricsLogged, ModelLogged, ParamsLogged
