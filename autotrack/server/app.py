@@ -141,10 +141,12 @@ class App:
 
 
 def _is_for_people(request: Request, endpoint: Endpoint | None) -> bool:
-    if endpoint is not None and endpoint.kind == "api":
+    if "text/html" not in request.headers.get("accept", ""):
         return False
+    if endpoint is not None:
+        return endpoint.kind == "page"
     path = request.url.path
-    return "text/html" in request.headers.get("accept", "") and not path.startswith("/api/") and ".json" not in path
+    return not path.startswith("/api/") and ".json" not in path
 
 
 def shown(path: str) -> str:

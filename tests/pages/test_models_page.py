@@ -150,6 +150,21 @@ def test_a_model_that_is_not_there_is_a_page_that_says_so(site, path):
     assert site.ask(f"{path}.json").status_code == 404
 
 
+def test_a_model_whose_name_looks_like_a_twin_has_a_page(site):
+    site.site.registry.create_model_version("prices.json", "a1", "model")
+    site.site.registry.create_model_version("prices", "b1", "model")
+    assert 'href="/models/prices.json/"' in site.page("/models")
+    page = site.page("/models/prices.json/")
+    assert '<article data-model="prices.json">' in page
+    assert 'href="/models/prices.json.json"' in page
+    assert site.json("/models/prices.json.json")["model"]["name"] == "prices.json"
+    assert site.json("/models/prices.json")["model"]["name"] == "prices"
+    version = site.page("/models/prices.json/1")
+    assert 'href="/models/prices.json/"' in version
+    assert 'href="/models/prices/"' not in site.page("/models/prices/1")
+    site.page("/models/nobody.json/", 404)
+
+
 def test_a_store_without_a_registry_is_told_of(tmp_path):
     with asking(open_store(f"mlruns:{tmp_path}/mlruns")) as pages:
         found = pages.json("/models.json")

@@ -212,6 +212,7 @@ def _columns(model: Mapping[str, Any], side: str) -> str:
 ENDPOINTS: Final = [
     *view("/models", "models.html", build_all),
     *view("/models/{name}", "model.html", build_model),
+    view("/models/{name}/", "model.html", build_model)[-1],
     *view("/models/{name}/{version}", "model_version.html", build_version),
 ]
 """All of them, one, one version."""
