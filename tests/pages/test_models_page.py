@@ -165,6 +165,19 @@ def test_a_model_whose_name_looks_like_a_twin_has_a_page(site):
     site.page("/models/nobody.json/", 404)
 
 
+def test_what_the_server_keeps_for_clients_of_mlflow_is_no_tag_and_their_stage_is_shown(site):
+    kept = {"autotrack.mlflow.stage": "Production", "autotrack.mlflow.source": "runs:/b1/model", "own": "kept"}
+    site.site.registry.update_model_version("house prices", 2, tags=kept)
+    site.site.registry.update_registered_model("house prices", tags={"autotrack.mlflow.updated": "1"})
+    version = site.json("/models/house%20prices/2.json")["version"]
+    assert (version["tags"], version["stage"]) == ({"own": "kept"}, "Production")
+    assert site.json("/models/house%20prices.json")["model"]["tags"] == {}
+    for path in ("/models", "/models/house%20prices", "/models/house%20prices/2"):
+        assert "autotrack.mlflow" not in site.page(path)
+    site.site.registry.update_model_version("house prices", 2, tags={"autotrack.mlflow.stage": "None"})
+    assert site.json("/models/house%20prices/2.json")["version"]["stage"] == ""
+
+
 def test_a_store_without_a_registry_is_told_of(tmp_path):
     with asking(open_store(f"mlruns:{tmp_path}/mlruns")) as pages:
         found = pages.json("/models.json")

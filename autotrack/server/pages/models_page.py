@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from autotrack.entities import ModelVersion, RegisteredModel, Run
+from autotrack.entities import ModelVersion, RegisteredModel, Run, shown_tags
 from autotrack.errors import AutotrackError, ModelNotFound
+from autotrack.query.registered import as_shown
 from autotrack.server.pages import run_before, run_facts, run_metrics, run_models
 from autotrack.server.pages.run_page import model_of
 from autotrack.server.pages.views import view
@@ -105,12 +106,13 @@ def _model(model: RegisteredModel) -> dict[str, Any]:
         "latest_version": model.latest_version,
         "created_time": model.created_time,
         "description": model.description,
-        "tags": dict(model.tags),
+        "tags": shown_tags(model.tags),
         "aliases": dict(sorted(model.aliases.items())),
     }
 
 
 def _version(version: ModelVersion) -> dict[str, Any]:
+    version = as_shown(version)
     return {
         "name": version.name,
         "version": version.version,
