@@ -61,7 +61,12 @@ def test_no_answer_about_a_file_that_is_not_there_tells_where_it_was_looked_for(
     asked += [("PUT", f"{FILE}?run_id={RUN}&path=..%2Fup", b"content")]
     asked += [("GET", f"/runs/{RUN}{twin}", None) for twin in ("", ".json", "/search", "/plots.json")]
     asked += [("GET", f"/compare{twin}?runs={RUN},{OTHER},nobody", None) for twin in ("", ".json")]
-    asked += [("GET", f"/runs/{'c' * 32}", None), ("GET", "/models/nobody", None), ("GET", "/models", None)]
+    asked += [
+        ("GET", "/about.json", None),
+        ("GET", f"/runs/{'c' * 32}", None),
+        ("GET", "/models/nobody", None),
+        ("GET", "/models", None),
+    ]
     asked += [("GET", f"/models/registered/{version}", None) for version in ("1", "2", "3", "1.json", "2.json")]
     api = "/api/2.0/mlflow/"
     asked += [
