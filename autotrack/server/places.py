@@ -59,12 +59,19 @@ def _is_foreign(cause: BaseException) -> bool:
     return type(cause).__module__.partition(".")[0] not in ("builtins", "autotrack")
 
 
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # removed since the server began
+        return os.sep
+
+
 def _places(store: Store) -> list[str]:
     """What is not told: the store's URI, and the folders of this machine that errors may be about; longest first."""
     uri = store.uri
     address, _, options = uri.partition("?")
     elsewhere = [place for places in parse_qs(options).values() for place in places]
-    folders = [os.path.expanduser("~"), os.getcwd(), tempfile.gettempdir(), cache_folder(), sys.prefix, sys.base_prefix]
+    folders = [os.path.expanduser("~"), _here(), tempfile.gettempdir(), cache_folder(), sys.prefix, sys.base_prefix]
     urls = [uri, address]
     for one in (address, *elsewhere):
         scheme = _URL.match(one)
@@ -72,7 +79,7 @@ def _places(store: Store) -> list[str]:
         if scheme is not None:
             urls.append(one)
         if scheme is not None and one.lower().startswith("sqlite"):
-            path = os.path.abspath(path.removeprefix("/"))
+            path = os.path.normpath(os.path.join(_here(), path.removeprefix("/")))
             folders.append(os.path.dirname(path))
         if os.path.isabs(path):
             folders.append(path)
