@@ -29,6 +29,18 @@ PENDING: Final = "PENDING"
 CANDIDATE: Final = "search_candidate"
 """Tag of a child run that a parameter search tried: its number, which is its row in ``cv_results.csv``, from 0."""
 
+HIDDEN_TAGS: Final = "autotrack.mlflow."
+"""Begins the names of tags in which the server keeps what MLflow has and autotrack has no place for; nobody is shown
+them."""
+
+STAGE_TAG: Final = HIDDEN_TAGS + "stage"
+"""Such a tag: the stage that a client of MLflow gave a version."""
+
+
+def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags that people and clients see."""
+    return {key: value for key, value in tags.items() if not key.startswith(HIDDEN_TAGS)}
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -90,19 +90,22 @@ def show(model: str, format_: str, store: str | None) -> None:
       autotrack models show churn/3
       autotrack models show churn@champion --format json
     """
-    from autotrack.query.registered import find_version
+    from autotrack.entities import shown_tags
+    from autotrack.query.registered import as_shown, find_version
     from autotrack.query.registering import registry
 
     with registry(store) as opened:
         wanted = _reference(model, opened)
         if wanted.version or wanted.alias:
-            version = find_version(opened, wanted)
+            version = as_shown(find_version(opened, wanted))
             if format_ == "table":
                 _print_version(version, _run(opened, version))
             else:
                 _print_versions([version], format_, whole=version)
             return
-        found, versions = opened.registered_model(wanted.name), opened.model_versions(wanted.name)
+        found = opened.registered_model(wanted.name)
+        found = replace(found, tags=shown_tags(found.tags))
+        versions = [as_shown(version) for version in opened.model_versions(wanted.name)]
         if format_ == "table":
             _print_model(found, versions, [_run(opened, version) for version in versions[-_LISTED:]])
         elif format_ == "json":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -49,20 +50,40 @@ def defaults_of(module: str, name: str) -> dict[str, Any] | None:
 
 def _read(path: Path, name: str) -> dict[str, Any] | None:
     try:
-        tree = _tree(path)
+        found = _class(_text(path), name)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            for part in node.body:
-                if isinstance(part, ast.FunctionDef) and part.name == "__init__":
-                    return _arguments(part.args)
+    for part in () if found is None else found.body:
+        if isinstance(part, ast.FunctionDef) and part.name == "__init__":
+            return _arguments(part.args)
     return None
 
 
 @lru_cache(maxsize=32)
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _class(source: str, name: str) -> ast.ClassDef | None:
+    """A class of a module. Only its own lines are parsed where they can be: a module takes ten times as long.
+
+    Raises
+    ------
+    SyntaxError, ValueError, RecursionError
+        When the module is none that Python reads.
+    """
+    begin = re.search(rf"^class {re.escape(name)}\b", source, re.MULTILINE)
+    if begin is None:
+        return None
+    header = re.compile(r":[ \t]*(?:#.*)?\n").search(source, begin.end())
+    end = None if header is None else re.compile(r"^[^\s#)]", re.MULTILINE).search(source, header.end())
+    own = source[begin.start() : None if end is None else end.start()]
+    try:
+        tree = ast.parse(own)
+    except SyntaxError:  # a text of several lines, in which one begins like a statement
+        tree = ast.parse(source)
+    found = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return next(found, None)
 
 
 def _arguments(arguments: ast.arguments) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from autotrack import digests
-from autotrack.entities import ModelVersion, RegisteredModel
+from autotrack.entities import STAGE_TAG, ModelVersion, RegisteredModel, shown_tags
 from autotrack.errors import ModelError, ModelNotFound, RunNotFound
 from autotrack.query import text
 from autotrack.query.sources import Keeper, StoreLike, source
@@ -153,6 +153,12 @@ def find_version(store: RegistryStore, wanted: RegisteredReference) -> ModelVers
     place = text.plain(store.uri)
     there = _there(model, store.model_versions(wanted.name))
     raise ModelNotFound(f"the model {text.plain(wanted.name)!r} has no {what} in {place}. {there}")
+
+
+def as_shown(version: ModelVersion) -> ModelVersion:
+    """A version as people see it: without the server's own tags, in the stage that a client of MLflow gave it."""
+    stage = version.tags.get(STAGE_TAG) or version.stage
+    return replace(version, tags=shown_tags(version.tags), stage="" if stage == "None" else stage)
 
 
 def called(version: ModelVersion) -> str:

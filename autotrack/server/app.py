@@ -97,7 +97,7 @@ class App:
         except Problem as problem:
             response = await self._refuse(request, problem, endpoint or next(iter(methods.values()), None))
         except AutotrackError as error:
-            response = await self._refuse(request, problem_of(error), endpoint)
+            response = await self._refuse(request, problem_of(error, self.site.store), endpoint)
         except HTTPException as error:  # what Starlette's own readers of bodies raise
             wrong = Problem(problems.BAD_REQUEST, str(error.detail), error.status_code)
             response = await self._refuse(request, wrong, endpoint)
@@ -141,10 +141,12 @@ class App:
 
 
 def _is_for_people(request: Request, endpoint: Endpoint | None) -> bool:
-    if endpoint is not None and endpoint.kind == "api":
+    if "text/html" not in request.headers.get("accept", ""):
         return False
+    if endpoint is not None:
+        return endpoint.kind == "page"
     path = request.url.path
-    return "text/html" in request.headers.get("accept", "") and not path.startswith("/api/") and ".json" not in path
+    return not path.startswith("/api/") and ".json" not in path
 
 
 def shown(path: str) -> str:

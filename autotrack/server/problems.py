@@ -17,6 +17,8 @@ from autotrack.errors import (
     SettingsError,
     StoreError,
 )
+from autotrack.server.places import told
+from autotrack.stores.base import Store
 
 BAD_REQUEST: Final = "BAD_REQUEST"
 INVALID: Final = "INVALID_PARAMETER_VALUE"
@@ -83,9 +85,7 @@ _CODES: Final[tuple[tuple[type[AutotrackError], str], ...]] = (
 )
 
 
-def problem_of(error: AutotrackError) -> Problem:
-    """The problem that one of our errors comes to."""
-    for kind, code in _CODES:
-        if isinstance(error, kind):
-            return Problem(code, str(error))
-    return Problem(INVALID, str(error))
+def problem_of(error: AutotrackError, store: Store) -> Problem:
+    """The problem that one of our errors comes to, told without the store's places."""
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), INVALID)
+    return Problem(code, told(error, store))

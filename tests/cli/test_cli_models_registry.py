@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -200,3 +201,13 @@ def test_unknown_classes_are_compared_too(store: Path, models: Ask) -> None:
     found = json.loads(models("diff", "m/1", "m/2", "--format", "json"))
     assert found["model"]["estimator_class"]["m/1"].endswith("DecisionTreeClassifier")
     assert found["params"]["max_depth"] == {"m/1": "2", "m/2": None}
+
+
+def test_tags_that_a_server_keeps_for_itself_are_not_shown(runs: list[str], models: Ask, store: Path) -> None:
+    with closing(autotrack.open_store(str(store))) as opened:
+        opened.update_model_version("iris", 1, tags={"autotrack.mlflow.stage": "Staging", "by": "me"})
+        opened.update_registered_model("iris", tags={"autotrack.mlflow.updated": "1"})
+    for shown in (models("show", "iris"), models("show", "iris/1"), models("show", "iris", "--format", "json")):
+        assert "autotrack.mlflow" not in shown
+        assert "Staging" in shown
+    assert "tag by" in models("show", "iris/1")

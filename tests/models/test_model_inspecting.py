@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import pickle
@@ -30,7 +31,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 import autotrack
 from autotrack.cli.app import app
-from autotrack.models.defaults import NO_DEFAULT, NoDefault, defaults_of
+from autotrack.models.defaults import NO_DEFAULT, NoDefault, _class, defaults_of
 from autotrack.models.estimators import Estimator, estimator_of
 from autotrack.models.inspecting import inspect_model
 from autotrack.models.inspecting_pickle import read_pickle
@@ -202,6 +203,19 @@ def test_defaults_are_read_without_an_import(tmp_path: Path, monkeypatch: pytest
         ("", ""),
     ]:
         assert defaults_of(module, name) is None
+
+
+def test_a_class_is_found_among_texts_that_look_like_statements() -> None:
+    source = (
+        "class First:\n    def __init__(self, a=1): ...\n\n"
+        'class Second(\n    First\n):  # bases: one\n    """Told of\nclass First and others.\n    """\n\n'
+        "    def __init__(self, b=2): ...\n\nvalue = 3\n"
+    )
+    found = _class(source, "Second")
+    assert found is not None
+    assert isinstance(found.body[1], ast.FunctionDef)
+    assert found.body[1].args.args[1].arg == "b"
+    assert _class(source, "Third") is None
 
 
 @pytest.fixture

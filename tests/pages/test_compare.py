@@ -83,7 +83,7 @@ def test_the_best_of_each_metric_is_marked_and_the_others_tell_how_far_behind_th
     assert metrics["fit_seconds"]["best"] == []
 
 
-def test_roc_curves_of_several_runs_are_one_picture(pages, ids):
+def test_roc_curves_of_several_runs_are_one_picture(pages, ids, recorded):
     runs = [*ids["Pipeline(LogisticRegression)"], ids["RandomForestClassifier"][0]]
     data = compare(pages, *runs)
     first = data["plots"]["curves"][0]
@@ -91,17 +91,13 @@ def test_roc_curves_of_several_runs_are_one_picture(pages, ids):
     assert [line["run"] for line in first["series"]] == [0, 1, 2]
     assert [line["name"] for line in first["series"]] == [run["label"] for run in data["runs"]]
     for line, run_id in zip(first["series"], runs, strict=True):
-        run = autotrack.get_run(run_id, store=_store(pages))
+        run = autotrack.get_run(run_id, store=recorded)
         assert line["auc"] == pytest.approx(run.metrics["roc_auc_score_X_test"])
     matrices = data["plots"]["matrices"][0]
     assert matrices["name"] == "confusion_matrix_X_test"
     assert [sum(cell["share"] for cell in row) for one in matrices["runs"] for row in one["rows"]] == pytest.approx(
         [1] * 6
     )
-
-
-def _store(pages: str) -> str:
-    return str(httpx.get(f"{pages}/about.json").json()["store"])
 
 
 def test_histories_of_one_metric_are_one_picture(pages, ids):

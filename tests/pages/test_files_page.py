@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from asking import HOSTILE, Pages, asking, make_run, put_file
+from asked_pages import HOSTILE, Pages, asking, make_run, put_file
 
 from autotrack.stores import open_store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from asking import HOSTILE, Pages, asking, make_run
+from asked_pages import HOSTILE, Pages, asking, make_run
 
 from autotrack.entities import Dataset, LoggedModel, Metric
 from autotrack.events import DatasetLogged, MetricsLogged, ModelLogged, ParamsLogged
@@ -148,6 +148,34 @@ def test_every_change_needs_the_right_to_write(site):
 def test_a_model_that_is_not_there_is_a_page_that_says_so(site, path):
     site.page(path, 404)
     assert site.ask(f"{path}.json").status_code == 404
+
+
+def test_a_model_whose_name_looks_like_a_twin_has_a_page(site):
+    site.site.registry.create_model_version("prices.json", "a1", "model")
+    site.site.registry.create_model_version("prices", "b1", "model")
+    assert 'href="/models/prices.json/"' in site.page("/models")
+    page = site.page("/models/prices.json/")
+    assert '<article data-model="prices.json">' in page
+    assert 'href="/models/prices.json.json"' in page
+    assert site.json("/models/prices.json.json")["model"]["name"] == "prices.json"
+    assert site.json("/models/prices.json")["model"]["name"] == "prices"
+    version = site.page("/models/prices.json/1")
+    assert 'href="/models/prices.json/"' in version
+    assert 'href="/models/prices/"' not in site.page("/models/prices/1")
+    site.page("/models/nobody.json/", 404)
+
+
+def test_what_the_server_keeps_for_clients_of_mlflow_is_no_tag_and_their_stage_is_shown(site):
+    kept = {"autotrack.mlflow.stage": "Production", "autotrack.mlflow.source": "runs:/b1/model", "own": "kept"}
+    site.site.registry.update_model_version("house prices", 2, tags=kept)
+    site.site.registry.update_registered_model("house prices", tags={"autotrack.mlflow.updated": "1"})
+    version = site.json("/models/house%20prices/2.json")["version"]
+    assert (version["tags"], version["stage"]) == ({"own": "kept"}, "Production")
+    assert site.json("/models/house%20prices.json")["model"]["tags"] == {}
+    for path in ("/models", "/models/house%20prices", "/models/house%20prices/2"):
+        assert "autotrack.mlflow" not in site.page(path)
+    site.site.registry.update_model_version("house prices", 2, tags={"autotrack.mlflow.stage": "None"})
+    assert site.json("/models/house%20prices/2.json")["version"]["stage"] == ""
 
 
 def test_a_store_without_a_registry_is_told_of(tmp_path):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
-from asking import HOSTILE, Pages, asking, make_run, put_file
+from asked_pages import HOSTILE, Pages, asking, make_run, put_file
 
 from autotrack.entities import Dataset, Metric, Note
 from autotrack.events import (
@@ -342,7 +342,7 @@ def test_the_pages_load_no_library_of_numbers(recorded):
     program = f"""
 import asyncio, sys
 sys.path.insert(0, {str(__file__.rpartition("/")[0])!r})
-from asking import asking
+from asked_pages import asking
 from autotrack.stores import open_store
 with asking(open_store({str(recorded)!r})) as pages:
     kinds = {{(run.status, run.tags.get("estimator_name")): run for run in pages.store.search_runs()}}

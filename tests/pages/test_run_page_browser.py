@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import HOSTILE, make_run, put_file
+from asked_pages import HOSTILE, make_run, put_file
 
 import autotrack
 from autotrack.entities import Metric

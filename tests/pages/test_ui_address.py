@@ -15,6 +15,7 @@ import pytest
 
 import autotrack
 from autotrack.query import showing
+from autotrack.query.showing import store_digest
 from autotrack.spool import root
 
 
@@ -37,7 +38,7 @@ def gone(url: str) -> bool:
 def test_the_address_leads_to_the_runs_and_is_the_same_when_asked_again(recorded_copy, capfd):
     found = autotrack.ui(recorded_copy)
     try:
-        assert httpx.get(f"{found.url}/about.json").json()["store"] == str(recorded_copy)
+        assert httpx.get(f"{found.url}/about.json").json()["store"] == store_digest(str(recorded_copy))
         assert repr(found) == found.url
         assert f'<a href="{found.url}"' in found._repr_html_()
         assert autotrack.ui(recorded_copy).url == found.url

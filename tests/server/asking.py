@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from autotrack.server.app import App
+from autotrack.server.app import App, ErrorPage
 from autotrack.server.options import ServerOptions
 from autotrack.server.site import Site
 from autotrack.stores.base import Store
@@ -21,12 +21,17 @@ class Client:
     """Asks a room of the server over a store, on an event loop of its own; closes neither store nor files."""
 
     def __init__(
-        self, store: Store, options: ServerOptions | None = None, rooms: tuple[str, ...] = ("autotrack.server.rest",)
+        self,
+        store: Store,
+        options: ServerOptions | None = None,
+        rooms: tuple[str, ...] = ("autotrack.server.rest",),
+        error_page: ErrorPage | None = None,
     ) -> None:
         self.store = store
         self.site = Site(store, options)
         self._runner = asyncio.Runner()
-        transport = httpx.ASGITransport(App(self.site, rooms=rooms))
+        self.app = App(self.site, rooms=rooms, error_page=error_page)
+        transport = httpx.ASGITransport(self.app)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://testserver")
 
     def close(self) -> None:

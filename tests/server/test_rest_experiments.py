@@ -112,7 +112,7 @@ def test_deleting_an_experiment_hides_its_runs_until_it_is_restored(api: Client)
 
 
 def _now() -> int:
-    from autotrack.server.rest.keeping import now
+    from autotrack.server.rest.clock import now
 
     return now()
 

@@ -117,7 +117,7 @@ def telling(handler: Handler) -> Handler:
         try:
             return await handler(site, request)
         except AutotrackError as error:
-            problem = problem_of(error)
+            problem = problem_of(error, site.store)
             # What a store refuses it refuses again; a client that repeats 503 by itself would only wait for it.
             status = 409 if isinstance(error, StoreError) else problem.status
             return respond(problem.to_json() | {"error": type(error).__name__}, status)

@@ -82,17 +82,27 @@ async def stage(site: Site, request: Request) -> Response:
     async with received(request, folder.parent) as body:
 
         def move() -> None:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(body.path, target) if not target.exists() else os.replace(body.path, target)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.link(body.path, target) if not target.exists() else os.replace(body.path, target)
+            except OSError as error:
+                reason = f"{'/'.join(parts)!r:.300} can be no file of the upload: {error.strerror}"
+                raise Problem(problems.INVALID, reason) from error
+            os.utime(folder)  # so that it is not swept, however long the rest takes
 
         await in_thread(move)
     return respond({})
 
 
 def put_staged(site: Site, arguments: Arguments) -> Any:
-    """Put a folder whose files are here."""
+    """Put a folder whose files are here, as many as the client sent."""
     folder = _staged(arguments.text("upload"))
+    sent = arguments.optional_whole("files")
     try:
+        there = sum(len(names) for _, _, names in os.walk(folder))
+        # A request that is sent again finds none: an empty folder would take the place of what the first one put.
+        if sent is not None and there != sent:
+            raise Problem(problems.INVALID, f"{there:,} of the upload's {sent:,} files are here; put the folder again")
         site.store.put_artifact(arguments.text("run_id"), arguments.text("path"), folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ import autotrack
 from autotrack.events import FORMAT_VERSION
 from autotrack.server import problems
 from autotrack.server.native.calls import API, Arguments, call, respond
+from autotrack.server.places import without_places
 from autotrack.server.problems import Problem
 from autotrack.server.routing import READ, WRITE, Endpoint
 from autotrack.stores import paging
@@ -111,8 +112,8 @@ def experiments(site: Site, arguments: Arguments) -> Any:
 
 
 def store_problems(site: Site, arguments: Arguments) -> Any:
-    """See `Store.problems`."""
-    return {"problems": site.store.problems()}
+    """See `Store.problems`; where the store is stays here."""
+    return {"problems": [without_places(problem, site.store) for problem in site.store.problems()]}
 
 
 ENDPOINTS: Final = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from autotrack.query.showing import store_digest
 from autotrack.server.pages.views import json
 from autotrack.server.routing import READ, Endpoint
 
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def facts(site: Site) -> dict[str, Any]:
-    """The store's URI, without secrets, and our version."""
+    """The digest of the store's URI, which itself says where on this machine the store is, and our version."""
     import autotrack
 
-    return {"store": site.store.uri, "version": autotrack.__version__}
+    return {"store": store_digest(site.store.uri), "version": autotrack.__version__}
 
 
 async def about(site: Site, request: Request) -> Response:

@@ -10,6 +10,7 @@ from autotrack.events import Event, RunStarted, TagsDeleted, TagsSet
 from autotrack.query import editing
 from autotrack.server import problems
 from autotrack.server.pages import views
+from autotrack.server.pages.bodies import json_object
 from autotrack.server.problems import Problem
 from autotrack.server.routing import READ, WRITE, Endpoint
 from autotrack.stores.base import Store
@@ -29,7 +30,7 @@ RUN_NAME_TAG: Final = "mlflow.runName"
 
 async def delete(site: Site, request: Request) -> Response:
     """Delete runs and those inside them; the answer has the ids of all that are deleted now and were not."""
-    run_ids = _run_ids(await _body(request))
+    run_ids = _run_ids(await json_object(request, MOST_BYTES))
 
     def apply(store: Store) -> list[str]:
         runs = editing.deleting(store, _runs(store, run_ids))
@@ -41,7 +42,7 @@ async def delete(site: Site, request: Request) -> Response:
 
 async def restore(site: Site, request: Request) -> Response:
     """Undo `delete`."""
-    run_ids = _run_ids(await _body(request))
+    run_ids = _run_ids(await json_object(request, MOST_BYTES))
 
     def apply(store: Store) -> list[str]:
         runs = editing.restoring(store, _runs(store, run_ids))
@@ -53,7 +54,7 @@ async def restore(site: Site, request: Request) -> Response:
 
 async def tags(site: Site, request: Request) -> Response:
     """Set and take away tags of runs."""
-    body = await _body(request)
+    body = await json_object(request, MOST_BYTES)
     run_ids = _run_ids(body)
     new, gone = _texts(body.get("set") or {}), body.get("delete") or []
     if not isinstance(gone, list) or not all(isinstance(key, str) and key for key in gone):
@@ -71,7 +72,7 @@ async def tags(site: Site, request: Request) -> Response:
 
 async def rename(site: Site, request: Request) -> Response:
     """Give a run another name."""
-    body = await _body(request)
+    body = await json_object(request, MOST_BYTES)
     run_id, name = body.get("run_id"), body.get("name")
     if not isinstance(run_id, str) or not isinstance(name, str) or not name.strip():
         raise Problem(problems.INVALID, "expected a run_id and a name that is not blank")
@@ -94,32 +95,6 @@ async def shown_tags(site: Site, request: Request) -> Response:
     """The name and the tags of a run, to be edited."""
     run = await site.read(site.store.get_run, request.path_params["run_id"])
     return views.json({"run_id": run.run_id, "name": run.name, "tags": dict(run.tags)})
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    """The JSON object that a request brings.
-
-    Raises
-    ------
-    Problem
-        When it brings something else. A form on another site can send no JSON, so nothing but JSON is read.
-    """
-    import orjson
-
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Problem(problems.BAD_REQUEST, "the body has to be JSON: content-type: application/json", 415)
-    received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > MOST_BYTES:
-            raise Problem(problems.BAD_REQUEST, f"the body is larger than {MOST_BYTES:,} bytes", 413)
-    try:
-        body = orjson.loads(received)
-    except orjson.JSONDecodeError as error:
-        raise Problem(problems.BAD_REQUEST, f"the body is no JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise Problem(problems.BAD_REQUEST, "the body has to be a JSON object")
-    return body
 
 
 def _run_ids(body: dict[str, Any]) -> list[str]:

@@ -26,6 +26,11 @@ def spoken(name: str) -> str:
     return f"{head} ({last})" if head and last in ("binary", "macro", "micro", "samples") else words
 
 
+def model_address(name: str) -> str:
+    """The path of a registered model's page. Without a slash at its end, ``x.json`` would be the twin of ``x``."""
+    return f"/models/{urlencode(name)}{'/' if name.endswith('.json') else ''}"
+
+
 def urlencode(text: object) -> str:
     """A text as a part of an address. Jinja's own filter fails at lone surrogates."""
     return quote(str(text).encode("utf-8", "replace"), safe="/")

@@ -15,6 +15,7 @@ from autotrack.query.view import RunView
 from autotrack.server.pages import axes
 from autotrack.server.pages.axes import Axis
 from autotrack.server.pages.compared_values import Labels, number_of
+from autotrack.server.places import told
 from autotrack.stores.base import histories
 
 _CURVES: Final = ("roc_curve", "precision_recall_curve", "calibration_curve")
@@ -87,7 +88,7 @@ def _kept(views: Sequence[RunView]) -> tuple[list[dict[str, Plot]], list[str]]:
             try:
                 kept |= from_json(view.artifact_path(path).read_bytes())
             except (AutotrackError, OSError) as error:
-                problems.append(f"{path} of {view.name} cannot be read: {error}")
+                problems.append(f"{path} of {view.name} cannot be read: {told(error, view.store)}")
         found.append(kept)
     return found, problems
 

@@ -10,6 +10,7 @@ from autotrack.entities import Artifact
 from autotrack.errors import AutotrackError
 from autotrack.query.comparing import flat
 from autotrack.query.view import RunView
+from autotrack.server import places
 
 _CODE: Final = ("script", "args", "git.commit", "git.branch", "git.dirty", "git.remote")
 _PACKAGES: Final = "packages."
@@ -96,7 +97,7 @@ def _difference(left: RunView, right: RunView, path: str) -> dict[str, Any]:
             run.artifact_path(path).read_bytes()[:_BYTES].decode("utf-8", "replace") for run in (left, right)
         )
     except (AutotrackError, OSError) as error:
-        return {"lines": [], "cut": 0, "problem": f"it cannot be read: {error}"}
+        return {"lines": [], "cut": 0, "problem": f"it cannot be read: {places.told(error, left.store)}"}
     lines = [
         {"kind": {"+": "added", "-": "removed", "@": "place"}.get(line[:1], "same"), "text": line}
         for line in list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2))[2:]

@@ -14,6 +14,7 @@ from autotrack.server import problems
 from autotrack.server.pages import compared_plots, compared_programs, compared_values
 from autotrack.server.pages.compared_values import Labels
 from autotrack.server.pages.views import view
+from autotrack.server.places import without_places
 from autotrack.server.problems import Problem
 from autotrack.stores.base import Store, at_rest
 
@@ -126,7 +127,7 @@ def _find(store: Store, references: Sequence[str]) -> tuple[list[RunView], list[
             try:
                 run = find_run(store, reference)
             except RunNotFound as error:
-                missing.append(str(error).partition("\n")[0])
+                missing.append(without_places(str(error), store).partition("\n")[0])
                 continue
         found[run.run_id] = RunView(run, store)
     return list(found.values()), missing

@@ -24,6 +24,7 @@ from autotrack.query import text
 from autotrack.query.view import RunView
 from autotrack.server.pages import previews
 from autotrack.server.pages.views import view
+from autotrack.server.places import told
 from autotrack.server.routing import READ, Endpoint
 from autotrack.stores.base import Store
 
@@ -99,7 +100,7 @@ def _file(store: Store, run_id: str, entry: Artifact) -> dict[str, Any]:
         found["size"] = place.stat().st_size
         shown = previews.preview(place)
     except (AutotrackError, OSError) as error:
-        shown = {"kind": "none", "reason": str(error)}
+        shown = {"kind": "none", "reason": told(error, store)}
     return {**found, "preview": {"note": "", **shown}}
 
 

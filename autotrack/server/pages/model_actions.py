@@ -9,6 +9,7 @@ from autotrack.errors import ModelError
 from autotrack.query import registering
 from autotrack.server import problems
 from autotrack.server.pages import views
+from autotrack.server.pages.bodies import json_object
 from autotrack.server.pages.run_page import model_of
 from autotrack.server.problems import Problem
 from autotrack.server.routing import WRITE, Endpoint
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 async def describe(site: Site, request: Request) -> Response:
     """Give a model or a version another description, and set or take away tags (``null``)."""
-    asked = await _asked(request)
+    asked = await json_object(request, MOST_BYTES)
     name, version = _text(asked, "name"), _number(asked)
     description, tags = asked.get("description"), asked.get("tags")
     if description is not None and not isinstance(description, str):
@@ -46,7 +47,7 @@ async def describe(site: Site, request: Request) -> Response:
 
 async def alias(site: Site, request: Request) -> Response:
     """Let an alias point to a version; without a version it is taken away."""
-    asked = await _asked(request)
+    asked = await json_object(request, MOST_BYTES)
     name, alias_, version = _text(asked, "name"), _text(asked, "alias"), _number(asked)
 
     def apply(registry: RegistryStore) -> None:
@@ -60,7 +61,7 @@ async def alias(site: Site, request: Request) -> Response:
 
 async def register(site: Site, request: Request) -> Response:
     """Make a model of a run the next version of a name; the answer has its number."""
-    asked = await _asked(request)
+    asked = await json_object(request, MOST_BYTES)
     run_id, path, name = (_text(asked, key) for key in ("run_id", "path", "name"))
 
     def apply(registry: RegistryStore) -> dict[str, Any]:
@@ -75,7 +76,7 @@ async def register(site: Site, request: Request) -> Response:
 
 async def delete(site: Site, request: Request) -> Response:
     """Delete a version, or without one the model; runs and files stay."""
-    asked = await _asked(request)
+    asked = await json_object(request, MOST_BYTES)
     name, version = _text(asked, "name"), _number(asked)
 
     def apply(registry: RegistryStore) -> None:
@@ -89,32 +90,6 @@ async def delete(site: Site, request: Request) -> Response:
 
 async def _done(site: Site, apply: Callable[[RegistryStore], T]) -> Response:
     return views.json(await site.read(apply, site.registry) or {})
-
-
-async def _asked(request: Request) -> dict[str, Any]:
-    """The JSON object that a request brings. A form of another site can send no JSON, so nothing else is read.
-
-    Raises
-    ------
-    Problem
-        When it brings something else.
-    """
-    import orjson
-
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Problem(problems.BAD_REQUEST, "the body has to be JSON: content-type: application/json", 415)
-    received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > MOST_BYTES:
-            raise Problem(problems.BAD_REQUEST, f"the body is larger than {MOST_BYTES:,} bytes", 413)
-    try:
-        asked = orjson.loads(received)
-    except orjson.JSONDecodeError as error:
-        raise Problem(problems.BAD_REQUEST, f"the body is no JSON: {error}") from None
-    if not isinstance(asked, dict):
-        raise Problem(problems.BAD_REQUEST, "the body has to be a JSON object")
-    return asked
 
 
 def _text(asked: dict[str, Any], key: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from autotrack.entities import ModelVersion, RegisteredModel, Run
+from autotrack.entities import ModelVersion, RegisteredModel, Run, shown_tags
 from autotrack.errors import AutotrackError, ModelNotFound
+from autotrack.query.registered import as_shown
 from autotrack.server.pages import run_before, run_facts, run_metrics, run_models
 from autotrack.server.pages.run_page import model_of
 from autotrack.server.pages.views import view
@@ -32,7 +33,6 @@ async def build_all(site: Site, request: Request) -> dict[str, Any]:
         return {
             "title": "Models",
             "has_registry": registry is not None,
-            "store": site.store.uri,
             "models": [
                 {**_model(model), "latest": None if registry is None else _latest(registry, model, at < _WITH_RUNS)}
                 for at, model in enumerate(found)
@@ -106,12 +106,13 @@ def _model(model: RegisteredModel) -> dict[str, Any]:
         "latest_version": model.latest_version,
         "created_time": model.created_time,
         "description": model.description,
-        "tags": dict(model.tags),
+        "tags": shown_tags(model.tags),
         "aliases": dict(sorted(model.aliases.items())),
     }
 
 
 def _version(version: ModelVersion) -> dict[str, Any]:
+    version = as_shown(version)
     return {
         "name": version.name,
         "version": version.version,
@@ -213,6 +214,7 @@ def _columns(model: Mapping[str, Any], side: str) -> str:
 ENDPOINTS: Final = [
     *view("/models", "models.html", build_all),
     *view("/models/{name}", "model.html", build_model),
+    view("/models/{name}/", "model.html", build_model)[-1],
     *view("/models/{name}/{version}", "model_version.html", build_version),
 ]
 """All of them, one, one version."""

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from autotrack.entities import Dataset, Run
+from autotrack.entities import Dataset, Run, shown_tags
 from autotrack.models.defaults import NoDefault, defaults_of
 
 _MAIN_PACKAGES: Final = (
@@ -150,4 +150,4 @@ def notes(run: Run) -> dict[str, list[dict[str, Any]]]:
 
 def tags(run: Run, hidden: Sequence[str] = ()) -> dict[str, str]:
     """The tags, by key."""
-    return {key: run.tags[key] for key in sorted(run.tags) if key not in hidden}
+    return {key: value for key, value in sorted(shown_tags(run.tags).items()) if key not in hidden}

@@ -20,6 +20,7 @@ from autotrack.models.loading import RUN_CODE
 from autotrack.models.mlmodel import MLMODEL, ModelInfo, parse_mlmodel
 from autotrack.models.signature import Signature, TensorSpec
 from autotrack.models.symbols import Reading
+from autotrack.server.places import told
 from autotrack.stores.base import Store
 
 LOOKED_INTO: Final = 16 * 2**20
@@ -79,7 +80,7 @@ def describe(store: Store, run: Run, model: LoggedModel, *, deep: bool = True, u
                 "trouble": reading.trouble,
             }
     except (AutotrackError, OSError, UnicodeDecodeError) as error:
-        found["problem"] = str(error)
+        found["problem"] = told(error, store)
     found["snippets"] = snippets(uri or f"runs:/{run.run_id}/{model.path}", info, _payload(store, run, model, info))
     return found
 

@@ -11,6 +11,7 @@ from autotrack.query.view import RunView, last_line
 from autotrack.server.pages import run_before, run_facts, run_metrics, run_models, run_plots, run_trace
 from autotrack.server.pages.previews import IMAGES
 from autotrack.server.pages.views import view
+from autotrack.server.places import told
 from autotrack.stores.base import ALL_RUNS, Store
 from autotrack.stores.registry import registry_of
 
@@ -131,7 +132,7 @@ def _files(run: RunView) -> tuple[list[Artifact], list[str]]:
     try:
         return run.artifact_files(), []
     except (AutotrackError, OSError) as error:
-        return [], [f"the artifacts cannot be listed: {error}"]
+        return [], [f"the artifacts cannot be listed: {told(error, run.store)}"]
 
 
 def _pictures(files: list[Artifact], run: Run) -> list[str]:

@@ -13,6 +13,7 @@ from autotrack.query import plots as query_plots
 from autotrack.query.view import RunView
 from autotrack.server import problems
 from autotrack.server.pages.views import view
+from autotrack.server.places import told, without_places
 from autotrack.server.problems import Problem
 from autotrack.stores.base import Store, histories
 
@@ -57,8 +58,10 @@ def read(run: RunView) -> tuple[list[dict[str, Any]], list[str]]:
     try:
         found, problems = query_plots.read(run)
     except (AutotrackError, OSError) as error:
-        return [], [f"the plots cannot be listed: {error}"]
-    return [entry(name, to_json(plot)) for name, plot in found.items()], problems
+        return [], [f"the plots cannot be listed: {told(error, run.store)}"]
+    return [entry(name, to_json(plot)) for name, plot in found.items()], [
+        without_places(problem, run.store) for problem in problems
+    ]
 
 
 def entry(name: str, plot: Mapping[str, Any]) -> dict[str, Any]:

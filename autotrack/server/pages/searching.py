@@ -14,6 +14,7 @@ from autotrack.server.pages import axes, candidates
 from autotrack.server.pages.axes import Axis
 from autotrack.server.pages.candidates import MOST_BYTES, RESULTS, Candidate, Results
 from autotrack.server.pages.views import view
+from autotrack.server.places import told
 from autotrack.server.problems import Problem
 from autotrack.stores.base import ALL_RUNS, Store, at_rest
 
@@ -108,7 +109,8 @@ def _read(store: Store, run: Run, scorer: str) -> Results:
             problems.NOT_FOUND, f"run {run.run_id} ({run.name}) has no {RESULTS}: it is no parameter search"
         ) from error
     except (OSError, ValueError) as error:
-        raise Problem(problems.NOT_FOUND, f"{RESULTS} of run {run.run_id} cannot be read: {error}") from error
+        reason = told(error, store)
+        raise Problem(problems.NOT_FOUND, f"{RESULTS} of run {run.run_id} cannot be read: {reason}") from error
 
 
 def _children(store: Store, run: Run) -> dict[int, Run]:

@@ -83,7 +83,7 @@ def environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from autotrack.server.pages import formatting
-    from autotrack.server.pages.columns import fixed, spoken, urlencode
+    from autotrack.server.pages.columns import fixed, model_address, spoken, urlencode
     from autotrack.server.pages.stills import still
 
     made = Environment(
@@ -95,5 +95,11 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.filters.update(formatting.FILTERS)
-    made.filters |= {"still": still, "fixed": fixed, "spoken": spoken, "urlencode": urlencode}
+    made.filters |= {
+        "still": still,
+        "fixed": fixed,
+        "spoken": spoken,
+        "urlencode": urlencode,
+        "model_address": model_address,
+    }
     return made

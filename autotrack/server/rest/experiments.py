@@ -11,7 +11,8 @@ from autotrack.server import problems
 from autotrack.server.problems import Problem
 from autotrack.server.rest import calls, catalog, fields, filtering, wire
 from autotrack.server.rest.catalog import Entry
-from autotrack.server.rest.keeping import lock_of, now
+from autotrack.server.rest.clock import now
+from autotrack.server.rest.holding import held
 from autotrack.server.rest.parsing import Message, choice, integer, shown, text, texts, to_json, wrong
 from autotrack.server.routing import READ, WRITE
 from autotrack.server.site import Site
@@ -30,7 +31,7 @@ _NAMES: Final = "experiments"
 
 async def _create(site: Site, values: dict[str, Any]) -> dict[str, Any]:
     name = values["name"]
-    async with lock_of(site, _NAMES):
+    async with held(site.store, _NAMES):
         await site.read(_refuse_taken, site, name)
         kept = await site.read(catalog.free_name, site, name)
         number = wire.experiment_id(kept)
@@ -88,7 +89,7 @@ async def _existing(site: Site, experiment_id: str, stage: str) -> Entry:
 
 async def _update(site: Site, values: dict[str, Any]) -> dict[str, Any]:
     name = values["new_name"]
-    async with lock_of(site, _NAMES):
+    async with held(site.store, _NAMES):
         entry = await _existing(site, values["experiment_id"], ACTIVE)
         if name and name != entry.shown_name:
             await site.read(_refuse_taken, site, name)

@@ -50,6 +50,11 @@ async def held(store: Store, key: str) -> AsyncIterator[None]:
                 os.close(descriptor)
 
 
+def lists_of(run_id: str) -> str:
+    """The key for changes of the lists that a run's tags hold: its models, in and out, and their metrics."""
+    return f"lists of {run_id}"
+
+
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call what takes long, in a thread that no read of the store waits for; when cancelled, not before it is done."""
     call: Awaitable[T] = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))

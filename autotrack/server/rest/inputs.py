@@ -12,7 +12,7 @@ from autotrack.events import DatasetLogged, Event, TagsSet
 from autotrack.server import problems
 from autotrack.server.problems import Problem
 from autotrack.server.rest import calls, fields, wire
-from autotrack.server.rest.keeping import lock_of
+from autotrack.server.rest.holding import held, lists_of
 from autotrack.server.rest.parsing import Field, Message, integer, many, one, text
 from autotrack.server.rest.recording import not_active, run_of
 from autotrack.server.routing import WRITE
@@ -24,7 +24,7 @@ _LONGEST_DIGEST: Final = 36
 
 
 async def _log_inputs(site: Site, values: dict[str, Any]) -> dict[str, Any]:
-    async with lock_of(site, values["run_id"]):
+    async with held(site.store, lists_of(values["run_id"])):
         run = await _active(site, values)
         events: list[Event] = []
         datasets = list(run.datasets)
@@ -41,7 +41,7 @@ async def _log_inputs(site: Site, values: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _log_outputs(site: Site, values: dict[str, Any]) -> dict[str, Any]:
-    async with lock_of(site, values["run_id"]):
+    async with held(site.store, lists_of(values["run_id"])):
         run = await _active(site, values)
         made = [(model["model_id"], model["step"] or 0) for model in values["models"]]
         made = list(dict.fromkeys([*wire.model_outputs(run), *made]))

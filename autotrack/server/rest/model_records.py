@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +21,7 @@ from autotrack.models.mlmodel import MLMODEL, read_mlmodel
 from autotrack.server import problems
 from autotrack.server.problems import Problem
 from autotrack.server.rest import locating, model_ids
+from autotrack.server.rest.clock import now
 from autotrack.server.rest.holding import held, in_thread
 from autotrack.server.rest.parsing import shown
 from autotrack.server.rest.storing import models_of
@@ -42,11 +42,6 @@ _NOT_IN_PATH: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\\;?#&<>|*]")
 _CACHES: Final = "__pycache__"
 
 Alter = Callable[[Run, LoggedModel], LoggedModel]
-
-
-def now() -> int:
-    """Milliseconds since the epoch."""
-    return int(time.time() * 1000)
 
 
 async def create(

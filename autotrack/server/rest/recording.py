@@ -13,7 +13,7 @@ from autotrack.events import Event, MetricsLogged, ParamsLogged, RunStarted, Tag
 from autotrack.server import problems
 from autotrack.server.problems import Problem
 from autotrack.server.rest import calls, fields, locating, logged_models, model_ids, model_records, wire
-from autotrack.server.rest.keeping import lock_of
+from autotrack.server.rest.holding import held, lists_of
 from autotrack.server.rest.parsing import Message, integer, number, shown, text
 from autotrack.server.routing import WRITE
 from autotrack.server.site import Site
@@ -42,7 +42,7 @@ async def record(
         When there is no such active run, or a param has another value; then nothing is logged.
     """
     of_models = [(metric, told) for metric, told in metrics if told is not None]
-    async with lock_of(site, run_id) if of_models else nullcontext():
+    async with held(site.store, lists_of(run_id)) if of_models else nullcontext():
         hidden = (wire.MODEL_METRICS,) if of_models else ()
         run = active(await site.read(outline, site.store, run_id, params or (), hidden), run_id)
         events: list[Event] = []
@@ -200,7 +200,7 @@ async def _log_model(site: Site, values: dict[str, Any]) -> dict[str, Any]:
     lacking = [name for name in _HISTORY_NEEDS if not isinstance(model, dict) or name not in model]
     if lacking:
         raise Problem(problems.INVALID, f"Model json is missing mandatory fields: {', '.join(lacking)}")
-    async with lock_of(site, run_id):
+    async with held(site.store, lists_of(run_id)):
         run = active(await site.read(outline, site.store, run_id, (), (MODEL_HISTORY,)), run_id)
         try:
             history = json.loads(run.tags.get(MODEL_HISTORY, "[]"))

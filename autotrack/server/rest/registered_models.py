@@ -9,8 +9,8 @@ from autotrack.errors import ModelNotFound
 from autotrack.server import problems
 from autotrack.server.problems import Problem
 from autotrack.server.rest import calls, fields, listing, registry_wire
+from autotrack.server.rest.clock import now
 from autotrack.server.rest.listing import ATTRIBUTE, Language
-from autotrack.server.rest.model_records import now
 from autotrack.server.rest.parsing import Message, integer, shown, text, texts
 from autotrack.server.routing import READ, WRITE
 from autotrack.stores.registry import RegistryStore, checked_name

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from autotrack.entities import ModelVersion, RegisteredModel
+from autotrack.entities import STAGE_TAG, ModelVersion, RegisteredModel
 from autotrack.server import problems
 from autotrack.server.problems import Problem
 from autotrack.server.rest import model_ids
@@ -17,7 +17,7 @@ from autotrack.server.rest.parsing import shown
 from autotrack.server.rest.wire import HIDDEN
 from autotrack.stores.mlflow.translation import USER
 
-STAGE: Final = HIDDEN + "stage"
+STAGE: Final = STAGE_TAG
 """Tag: the stage of a version, one of `STAGES` but the first."""
 SOURCE: Final = HIDDEN + "source"
 """Tag: from where a version is, in the words of the client that made it."""

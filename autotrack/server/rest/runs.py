@@ -16,7 +16,7 @@ from autotrack.events import Event, LifecycleSet, ProcessDescribed, RunEnded, Ta
 from autotrack.server import problems
 from autotrack.server.problems import Problem
 from autotrack.server.rest import calls, catalog, fields, wire
-from autotrack.server.rest.keeping import now
+from autotrack.server.rest.clock import now
 from autotrack.server.rest.parsing import Message, choice, integer, shown, text, to_json
 from autotrack.server.rest.recording import active, no_run, run_of, started_again
 from autotrack.server.routing import READ, WRITE

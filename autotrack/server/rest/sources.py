@@ -9,6 +9,7 @@ from autotrack.entities import Run
 from autotrack.errors import ModelError, RunNotFound
 from autotrack.query.registered import find_version, parse
 from autotrack.server import problems
+from autotrack.server.places import told
 from autotrack.server.problems import Problem
 from autotrack.server.rest import locating, model_records
 from autotrack.server.rest.locating import run_of
@@ -64,7 +65,7 @@ def _place(registry: RegistryStore, source: str) -> tuple[Run, str]:
         except RunNotFound:
             raise _refused(source, "its run is not in this store any more") from None
         except ModelError as error:
-            raise _refused(source, str(error)) from None
+            raise _refused(source, told(error, registry)) from None
     if match := _PROXIED.fullmatch(source):
         place = locating.resolve(registry, match["path"])
         return place.run, place.path

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from autotrack.entities import Artifact, LoggedModel, Run
-from autotrack.errors import ArtifactNotFound, StoreError
+from autotrack.errors import StoreError
 from autotrack.events import ArtifactLogged, ModelLogged
 from autotrack.server import problems
 from autotrack.server.problems import Problem
@@ -98,11 +98,7 @@ async def download(site: Site, request: Request, find: Find) -> Download:
         raise Problem(problems.INVALID, f"{place.path!r} is a folder, not a file; list it and ask for its files")
 
     def fetch() -> Download:
-        try:
-            path = site.store.artifact_path(place.run.run_id, place.path)
-        except ArtifactNotFound as error:
-            raise Problem(problems.NOT_FOUND, _without_places(error, place)) from None
-        file = open_for(path, place.path)
+        file = open_for(site.store.artifact_path(place.run.run_id, place.path), place.path)
         try:
             return Download(file, name, request)
         except BaseException:
@@ -110,12 +106,6 @@ async def download(site: Site, request: Request, find: Find) -> Download:
             raise
 
     return await in_thread(fetch)
-
-
-def _without_places(error: ArtifactNotFound, place: Place) -> str:
-    """What is said of an artifact that is not there, without where on the server it was looked for."""
-    parts = [part for part in str(error).split("; ") if not part.startswith("looked in ")]
-    return "; ".join(parts) or f"run {place.run.run_id} has no artifact {place.path!r}"
 
 
 def model_at(run: Run, path: str) -> LoggedModel | None:

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from autotrack.entities import ACTIVE, Dataset, Metric, Run
+from autotrack.entities import ACTIVE, HIDDEN_TAGS, Dataset, Metric, Run
 from autotrack.entities import experiment_id as id_of_experiment
 from autotrack.server.rest.parsing import finite
 from autotrack.stores.glances import Points
 from autotrack.stores.mlflow.data import CONTEXT_TAG, dataset_for
 from autotrack.stores.mlflow.translation import PARENT, RUN_NAME, USER, status_for, tags_for
 
-HIDDEN: Final = "autotrack.mlflow."
+HIDDEN: Final = HIDDEN_TAGS
 """Begins the names of tags that the API does not show."""
 MODEL_INPUTS: Final = HIDDEN + "model_inputs"
 """Tag: a JSON list of the ids of the logged models that a run used."""

@@ -59,14 +59,15 @@ class RemoteFiles:
                 raise StoreError(f"cannot read {source}: there is no such file")
             self._calls.upload("artifacts/file", source, run_id=run_id, path=path)
             return
-        upload = secrets.token_hex(16)
+        upload, count = secrets.token_hex(16), 0
         for place, folders, names in os.walk(source):
             folders.sort()
             inside = Path(place).relative_to(source).as_posix()
             for name in sorted(names):
                 below = name if inside == "." else f"{inside}/{name}"
                 self._calls.upload("artifacts/staged", Path(place, name), upload=upload, path=below)
-        self._calls.ask("artifacts/put-staged", upload=upload, run_id=run_id, path=path)
+                count += 1
+        self._calls.ask("artifacts/put-staged", upload=upload, run_id=run_id, path=path, files=count)
 
     def _download(self, run_id: str, path: str, target: Path) -> None:
         with target.open("wb") as file:

@@ -70,7 +70,7 @@ const dialog = element("dialog", { "aria-label": "Delete" },
     element("button", {
       type: "button", class: "danger",
       onclick: async () => {
-        if (await attempt(() => ask("delete", own))) location.assign(version === null ? "/models" : `/models/${encodeURIComponent(name)}`);
+        if (await attempt(() => ask("delete", own))) location.assign(version === null ? "/models" : `/models/${encodeURIComponent(name)}${name.endsWith(".json") ? "/" : ""}`);
         else dialog.close();
       },
     }, "Delete"),
