@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from autotrack.server.site import Site
 
-COUNTED: Final = 10_000
-"""Runs are counted so far; beyond, a table says "more than"."""
+COUNTED: Final = 1_000
+"""Runs that a filter finds are counted so far; beyond, a table says "more than"."""
 
 MOST_CHILDREN: Final = 200
 """Child runs that open below their parent; the rest has a table of its own."""

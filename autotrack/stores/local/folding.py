@@ -54,7 +54,7 @@ def _fold(folder: Path, index: Index, start_over: bool) -> bool:
     sizes = _sizes(journals)
     rows = index.files()
     names = sorted(sizes, key=packs.order)
-    todo = [name for name in names if start_over or _has_news(journals / name, rows.get(name), sizes[name])]
+    todo = [name for name in names if start_over or _has_news(journals, name, rows.get(name), sizes[name])]
     if not todo and not start_over and not _missing(journals, rows, sizes):
         if index.lacks_value_indexes():
             index.make_value_indexes()
@@ -148,10 +148,10 @@ def _lost(journals: Path, rows: dict[str, FileRow], sizes: dict[str, int], index
     return lost
 
 
-def _has_news(path: Path, row: FileRow | None, size: int) -> bool:
+def _has_news(journals: Path, name: str, row: FileRow | None, size: int) -> bool:
     if row is None or row.size != size:
         return True
-    return row.state == LIVE and not _is_alive(path)
+    return row.state == LIVE and not _is_alive(journals / name)
 
 
 def _is_alive(path: Path) -> bool:
