@@ -74,9 +74,14 @@ def page(
 
 def count(connection: sqlite3.Connection, where: Where, at_most: int | None) -> int:
     """See `autotrack.stores.paging.count_runs`."""
-    source = Planner(connection, EFFORT).smallest(where, EFFORT.bound)
+    bound = EFFORT.bound
+    if at_most is not None:
+        # Few are soon found by walking, unless they are rare: to see how rare they are must not take longer than that.
+        (n_runs,) = connection.execute("SELECT coalesce(max(id), 0) FROM runs").fetchone()
+        bound = min(bound, max(5 * at_most, n_runs // 50, 1))
+    source = Planner(connection, EFFORT).smallest(where, bound)
     table, conditions = "runs", where.conditions
-    if source is not None and source.count < EFFORT.bound:
+    if source is not None and source.count < bound:
         table = "runs NOT INDEXED"
         conditions = (Sql("runs.id IN (SELECT run FROM (") + source.query + "))", *conditions)
     query = Sql(f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE ") + joined(" AND ", conditions)
