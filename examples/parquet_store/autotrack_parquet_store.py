@@ -34,13 +34,7 @@ from autotrack.stores.state import RunState, State
 SCHEME = "parquet:"
 SCHEMA = pa.schema(
     # JSON escapes what UTF-8 does not have; an id of a journal or a run may be any text.
-    [
-        ("journal", pa.string()),
-        ("number", pa.int64()),
-        ("type", pa.string()),
-        ("run", pa.string()),
-        ("event", pa.string()),
-    ]
+    [(name, pa.int64() if name == "number" else pa.string()) for name in ("journal", "number", "type", "run", "event")]
 )
 
 

@@ -118,6 +118,12 @@ def test_an_older_database_gets_the_versions_that_its_runs_have_named(database_u
         tables = ["registered_models", "model_versions", "model_tags", "model_aliases"]
         for table in tables[1:] if connection.dialect.name == "mysql" else tables:
             connection.exec_driver_sql(f"DROP TABLE {table}")
+        if connection.dialect.name != "mysql":
+            for change in (
+                *("DROP TABLE removed_tags", "DROP TABLE experiment_facts"),
+                *("ALTER TABLE models DROP COLUMN model_id", "ALTER TABLE models DROP COLUMN details"),
+            ):
+                connection.exec_driver_sql(change)
         connection.exec_driver_sql(f"UPDATE {schema.VERSION_TABLE} SET version_num = '0001'")
     store.close()
     store = DatabaseStore(store._database.address)
