@@ -79,9 +79,10 @@ async function go(address, { push = true } = {}) {
 /** Ask again for what is shown, and take over what has changed. */
 async function refresh() {
   if (loading) await loading.catch(() => {});
-  const mine = going;
+  const [mine, here] = [going, location.href];
   const page = await fetched(addressWith({ limit: String(Math.min(MOST, Math.max(100, rows.length))), after: after() }));
-  if (mine !== going || !page.getElementById("filter-error").hidden) return;
+  // What was asked for before the reader went on is not shown in the place of what was asked for then.
+  if (mine !== going || here !== location.href || !page.getElementById("filter-error").hidden) return;
   const had = new Map(rows.map((row) => [row.dataset.run, row]));
   const sameColumns = document.getElementById("runs-head").textContent === page.getElementById("runs-head").textContent;
   const told = rowsOf(page).map((row) => {
