@@ -169,6 +169,9 @@ def _searching(plan: Plan, made: Databases, result: Result) -> None:
             servers[kind.name] = server = TrackingServer(kind, uri, plan.folder, workers=plan.workers)
             server.start()
             bodies[kind.name] = work.searches(server.experiments())
+            # Each worker loads some things with its first requests; which one answers is the system's choice.
+            for _ in range(3 * plan.workers):
+                server.told(f"{API}/runs/search", next(iter(bodies[kind.name].values())))
         found: dict[str, dict[str, int]] = {}
         for name in bodies[plan.kinds[0].name]:
             for number in range(plan.rounds):
