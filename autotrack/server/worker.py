@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
 
 from autotrack.server import app
 from autotrack.server.counters import Board
@@ -18,6 +16,7 @@ from autotrack.server.options import ServerOptions
 from autotrack.server.pages.views import environment, error_page
 from autotrack.server.site import Site
 from autotrack.stores.base import Store
+from autotrack.web import answering
 
 
 def load() -> None:
@@ -25,7 +24,7 @@ def load() -> None:
     for room in app.ROOMS:
         import_module(room).endpoints()
     environment()
-    _loop_factory()
+    answering.loop_factory()
 
 
 def run_worker(
@@ -52,7 +51,7 @@ def run_worker(
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     store = open_store()
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=answering.loop_factory()) as runner:
             runner.run(_serve(Site(store, options, board, number), listener, lifeline, on_start))
     finally:
         store.close()
@@ -84,32 +83,7 @@ async def _serve(site: Site, listener: socket.socket, lifeline: int | None, on_s
         timeout_graceful_shutdown=max(1, int(options.grace)),
     )
     server = Server(config, body_timeout=options.patience, on_start=started)
-
-    loop = asyncio.get_running_loop()
-
-    def end(*_: Any) -> None:
-        server.should_exit = True
-        loop.call_soon_threadsafe(delivery.end_streams)
-
-    signal.signal(signal.SIGTERM, end)
-    # Ctrl-C reaches the whole group of processes: the one that looks after us says when it is our turn.
-    signal.signal(signal.SIGINT, end if lifeline is None else signal.SIG_IGN)
-    if lifeline is not None:
-
-        def alone() -> None:
-            loop.remove_reader(lifeline)
-            end()
-
-        loop.add_reader(lifeline, alone)
     try:
-        await server.serve(sockets=[listener])
+        await answering.answer(server, listener, lifeline, on_end=delivery.end_streams)
     finally:
         site.close()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:  # there is none for Windows
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from autotrack.serving.app import Application, Served
 from autotrack.serving.counters import Board
 from autotrack.serving.options import ServingOptions
+from autotrack.web import answering
 
 _SWITCH: Final = 0.001
 """Seconds that a thread which computes keeps the interpreter from the event loop; by itself Python takes five times
@@ -40,7 +40,7 @@ def run_worker(
     """
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a client's broken request is no trouble of ours
     sys.setswitchinterval(_SWITCH)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=answering.loop_factory()) as runner:
         runner.run(_serve(served, options, board, number, listener, lifeline, on_start))
 
 
@@ -77,30 +77,7 @@ async def _serve(
         timeout_graceful_shutdown=max(1, int(options.grace)),
     )
     server = Server(config, body_timeout=options.body_timeout, on_start=started)
-
-    def end(*_: Any) -> None:
-        server.should_exit = True
-
-    signal.signal(signal.SIGTERM, end)
-    # Ctrl-C reaches the whole group of processes: the one that looks after us says when it is our turn.
-    signal.signal(signal.SIGINT, end if lifeline is None else signal.SIG_IGN)
-    if lifeline is not None:
-        loop = asyncio.get_running_loop()
-
-        def alone() -> None:
-            loop.remove_reader(lifeline)
-            end()
-
-        loop.add_reader(lifeline, alone)
     try:
-        await server.serve(sockets=[listener])
+        await answering.answer(server, listener, lifeline)
     finally:
         application.close()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:  # there is none for Windows
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop

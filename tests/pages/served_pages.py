@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import uvicorn
+import served_app
 
-from autotrack.server.app import App
 from autotrack.server.guard.admission import RequestGuard
 from autotrack.server.options import ServerOptions
 from autotrack.server.pages import views
-from autotrack.server.site import Site
-from autotrack.stores import open_store
 
-_SECONDS = 20
 _OWN_SCHEMES = ("data", "blob", "about")
 
 
 @contextmanager
 def serving(folder: Path | str, options: ServerOptions | None = None, **settings: Any) -> Iterator[str]:
     """Serve the pages over the store at a URI or folder; gives the address without a slash at its end."""
-    store = open_store(str(folder))
-    options = options if options is not None else ServerOptions()
-    site = Site(store, options)
-    settings.setdefault("guard", RequestGuard(options))  # with the policy under which browsers show our pages
-    app = App(site, rooms=("autotrack.server.pages",), error_page=views.error_page, **settings)
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="pages", daemon=True)
-    thread.start()
-    deadline = time.monotonic() + _SECONDS
-    while not server.started:
-        assert thread.is_alive(), "the server ended"
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(_SECONDS)
-        listener.close()
-        site.close()
-        store.close()
+    settings.setdefault("guard", RequestGuard(options or ServerOptions()))  # with the policy under which they are shown
+    with served_app.serving(
+        folder, options, rooms=("autotrack.server.pages",), error_page=views.error_page, **settings
+    ) as served:
+        yield served.url
 
 
 class Troubles:
