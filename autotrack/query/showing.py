@@ -14,12 +14,11 @@ import subprocess
 import sys
 import time
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from autotrack import settings
+from autotrack import extras, settings
 from autotrack.errors import ServingError
 from autotrack.query.sources import StoreLike, reading
 from autotrack.spool import root, scrubbed, without_secrets, write_whole
@@ -109,7 +108,7 @@ def ui(store: StoreLike = None, *, port: int = 0, keep: bool = False) -> UI:
     found = _running(without_secrets(uri), name)
     if found is not None:
         return UI(found, name)
-    missing = [needed for needed in NEEDED if not _is_installed(needed)]
+    missing = extras.missing(NEEDED)
     if missing:
         raise ServingError(f"the pages need {', '.join(missing)}: pip install 'autotrack[server]'")
     return UI(_start(uri, name, port, keep), name)
@@ -251,10 +250,3 @@ def _tail(log: Path) -> str:
         return log.read_text("utf-8", "replace")[-_TOLD:].strip() or "it said nothing"
     except OSError as error:
         return f"what it said cannot be read: {error}"
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ValueError:  # somebody has put it out of reach
-        return False

@@ -7,10 +7,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from autotrack import extras
 from autotrack.errors import AutotrackError, ServingError, SettingsError
 from autotrack.server.options import ServerOptions
 from autotrack.web import listening
@@ -54,7 +54,7 @@ def serve(opener: Opener, options: ServerOptions, *, ready: Callable[[str], None
     """
     options.check()
     opener.check_workers(options.workers)
-    missing = [name for name in _NEEDED if not _is_installed(name)]
+    missing = extras.missing(_NEEDED)
     if missing:
         raise ServingError(f"the server needs {', '.join(missing)}: pip install 'autotrack[server]'")
     if options.token_file:
@@ -192,10 +192,3 @@ def _in_a_process(work: Callable[[], None]) -> None:
         raise KeyboardInterrupt
     if code != 0:
         raise ServingError("the store cannot be opened; what went wrong stands above")
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ValueError:  # somebody has put it out of reach
-        return False

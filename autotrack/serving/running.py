@@ -8,9 +8,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from autotrack import extras
 from autotrack.errors import ServingError
 from autotrack.serving import options as opt
 from autotrack.web import listening
@@ -61,7 +61,7 @@ def serve(
         When the model cannot be loaded.
     """
     options.check()
-    missing = [name for name in _NEEDED if not _is_installed(name)]
+    missing = extras.missing(_NEEDED)
     if missing:
         raise ServingError(f"serving needs {', '.join(missing)}: pip install 'autotrack[serving]'")
     listener = listening.bind(options.host, options.port)
@@ -155,13 +155,6 @@ def _in_a_thread(work: Callable[[], Served]) -> Served:
     if failed:
         raise failed[0]
     return found[0]
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ValueError:  # somebody has put it out of reach
-        return False
 
 
 def _share_cores(workers: int) -> None:
