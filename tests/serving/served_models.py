@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,6 +14,7 @@ import httpx
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression, Ridge
+from started import Started
 
 from autotrack.models import infer_signature, write_model
 from autotrack.models.loading import load_model
@@ -106,50 +102,16 @@ async def application(ready: Served, **options: Any) -> AsyncIterator[httpx.Asyn
         app.close()
 
 
-class Serving:
+class Serving(Started):
     """``autotrack models serve`` in a process of its own; ``url`` is where it answers."""
 
     def __init__(self, folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
         command = [sys.executable, "-m", "autotrack", "models", "serve", str(folder), "--trusted", "--port", "0"]
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the server is ended
-        self.process = subprocess.Popen(
-            [*command, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**os.environ, **(environment or {})},
-            text=True,
-            start_new_session=True,
-        )
-        assert self.process.stdout is not None
-        self.line = self.process.stdout.readline()
-        found = re.search(r" at (http://\S+)", self.line)
-        assert found, f"no address in {self.line!r}:\n{self.errors()}"
-        self.url = found[1]
-        self.port = int(self.url.rpartition(":")[2])
-
-    def errors(self) -> str:
-        """What it has written on stderr."""
-        self._errors.seek(0)
-        return self._errors.read().decode(errors="replace")
-
-    def workers(self) -> list[int]:
-        """The ids of its workers' processes."""
-        table = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
-        rows = [line.split() for line in table.stdout.splitlines()]
-        return [int(pid) for pid, parent, state in rows if int(parent) == self.process.pid and state[0] != "Z"]
+        super().__init__([*command, *arguments], environment)
 
     def post(self, data: Any, **options: Any) -> httpx.Response:
         """Ask for predictions of rows: the values of the columns, by name."""
         return httpx.post(f"{self.url}/invocations", json=data, timeout=30, **options)
-
-    def metric(self, name: str) -> float:
-        """The sum of a series over its labels, as it is now."""
-        text = httpx.get(f"{self.url}/metrics", timeout=30).text
-        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if re.match(rf"{name}[{{ ]", line))
-
-    def connect(self) -> socket.socket:
-        """A bare connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """End it, and give its exit code."""
@@ -159,15 +121,6 @@ class Serving:
             return self.process.wait(30)
         finally:
             self.kill()
-
-    def kill(self) -> None:
-        """End it and its workers, whatever they do."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        self._errors.close()
 
 
 @contextlib.contextmanager
