@@ -149,6 +149,19 @@ def test_a_filter_that_cannot_be_understood_leaves_the_runs_and_shows_the_place(
     page.locator("#filter-error").wait_for(state="hidden")
 
 
+def test_what_is_wrong_with_a_filter_stays_told_while_runs_arrive(serve, page, recorded_copy):
+    page.goto(f"{serve(recorded_copy)}/runs")
+    before = rows(page)
+    page.locator("#filter").fill("metrics.x >> 1")
+    page.keyboard.press("Enter")
+    page.locator("#filter-error:not([hidden])").wait_for()
+    fill(recorded_copy, 1)
+    wait(page, f"document.querySelectorAll('#runs-body tr').length === {len(before) + 1}")
+    assert page.locator("#filter-error").is_visible()
+    assert page.locator("#filter").get_attribute("aria-invalid") == "true"
+    assert page.locator("#filter").input_value() == "metrics.x >> 1"
+
+
 def test_runs_are_selected_deleted_and_brought_back(serve, page, recorded_copy):
     page.goto(f"{serve(recorded_copy)}/runs")
     before = rows(page)

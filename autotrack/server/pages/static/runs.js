@@ -63,6 +63,7 @@ async function go(address, { push = true } = {}) {
     if (push) history.pushState(null, "", address);
     children.forget();
     swap(page);
+    forgive();
     rows = rowsOf(page);
     frame.scrollTop = 0;
     draw();
@@ -140,9 +141,13 @@ function swap(page, except = []) {
   const clear = document.getElementById("filter-clear");
   clear.hidden = page.getElementById("filter-clear").hidden;
   clear.href = page.getElementById("filter-clear").getAttribute("href");
-  document.getElementById("filter-error").hidden = true;
-  field.removeAttribute("aria-invalid");
   selection.update();
+}
+
+/** What was wrong with the last filter is told until another view is shown: what changes meanwhile does not take it away. */
+function forgive() {
+  document.getElementById("filter-error").hidden = true;
+  document.getElementById("filter").removeAttribute("aria-invalid");
 }
 
 function draw() {

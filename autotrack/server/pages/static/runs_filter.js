@@ -60,9 +60,10 @@ export function installFilter({ pane, go, addressWith }) {
   async function apply() {
     close();
     const told = await go(addressWith({ filter: field.value.trim() || null, children: null }));
+    if (!told) return;
     error.textContent = told;
-    error.hidden = !told;
-    if (told) field.setAttribute("aria-invalid", "true");
+    error.hidden = false;
+    field.setAttribute("aria-invalid", "true");
   }
 
   field.addEventListener("input", update);
