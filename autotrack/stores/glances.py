@@ -11,7 +11,8 @@ from typing import Any
 
 from autotrack.entities import Run
 from autotrack.errors import RunNotFound
-from autotrack.stores.base import ALL_RUNS, Store, histories
+from autotrack.stores.base import ALL_RUNS, Store, View, histories
+from autotrack.stores.paging import Page, page_runs
 
 Points = Mapping[str, tuple[int, int]]
 """The step and the timestamp of the last value of each metric of a run, by key."""
@@ -60,6 +61,26 @@ def last_points(store: Store, runs: Sequence[Run]) -> dict[str, Points]:
             key: (history[-1].step, history[-1].timestamp) for key, history in told.items() if history
         }
     return points
+
+
+def page_with_points(
+    store: Store,
+    filter: str | None,
+    order_by: Sequence[str],
+    limit: int,
+    *,
+    experiments: Sequence[str] | None,
+    view: View,
+    after: str | None,
+) -> tuple[Page, Mapping[str, Points]]:
+    """A page of a search (`autotrack.stores.paging.page_runs`) and where the metrics of its runs stand."""
+    asked: dict[str, Any] = {"experiments": experiments, "view": view, "after": after}
+    native = _native(store, "page_with_points")
+    if native is not None:
+        found: tuple[Page, Mapping[str, Points]] = native(filter, order_by, limit, **asked)
+        return found
+    page = page_runs(store, filter, order_by, limit, **asked)
+    return page, last_points(store, page.runs)
 
 
 def experiment_facts(store: Store, names: Collection[str] | None = None) -> dict[str, Mapping[str, Any]]:

@@ -6,7 +6,7 @@ one that is created later under a name that another had is kept under a name tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -60,8 +60,7 @@ def by_id(site: Site, experiment_id: str) -> Entry:
     Problem
         When there is none.
     """
-    names = _names.setdefault(site, {_DEFAULT_ID: DEFAULT_EXPERIMENT})
-    name = names.get(experiment_id)
+    name = _known(site).get(experiment_id)
     if name is not None:
         facts = experiment_facts(site.store, [name])
         if name in facts or experiment_id == _DEFAULT_ID:
@@ -69,16 +68,31 @@ def by_id(site: Site, experiment_id: str) -> Entry:
     found = all_of(site.store).get(experiment_id)
     if found is None:
         raise Problem(problems.NOT_FOUND, f"No Experiment with id={experiment_id[:100]} exists")
-    if len(names) > _MOST_NAMES:
-        names.clear()
-        names[_DEFAULT_ID] = DEFAULT_EXPERIMENT
-    names[experiment_id] = found.name
+    _remember(site, [found])
     return found
 
 
-def known_name(site: Site, experiment_id: str) -> str | None:
-    """The name that runs of an experiment give, where this worker has met it."""
-    return _names.setdefault(site, {_DEFAULT_ID: DEFAULT_EXPERIMENT}).get(experiment_id)
+def names_of(site: Site, ids: Iterable[str]) -> list[str]:
+    """The names that the runs of experiments give; ids that are unknown are passed over. Blocks."""
+    wanted = list(dict.fromkeys(ids))
+    known = _known(site)
+    if any(experiment_id not in known for experiment_id in wanted):
+        found = all_of(site.store)
+        _remember(site, [found[experiment_id] for experiment_id in wanted if experiment_id in found])
+        known = {**_known(site), **{experiment_id: entry.name for experiment_id, entry in found.items()}}
+    return [known[experiment_id] for experiment_id in wanted if experiment_id in known]
+
+
+def _known(site: Site) -> dict[str, str]:
+    return _names.setdefault(site, {_DEFAULT_ID: DEFAULT_EXPERIMENT})
+
+
+def _remember(site: Site, entries: Iterable[Entry]) -> None:
+    names = _known(site)
+    for entry in entries:
+        names[entry.experiment_id] = entry.name
+    if len(names) > _MOST_NAMES:
+        _names[site] = {_DEFAULT_ID: DEFAULT_EXPERIMENT}
 
 
 def by_shown_name(site: Site, name: str) -> Entry | None:

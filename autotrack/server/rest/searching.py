@@ -8,8 +8,7 @@ from autotrack.server.rest import calls, catalog, fields, filtering, wire
 from autotrack.server.rest.parsing import Message, choice, integer, texts, to_json, wrong
 from autotrack.server.routing import READ
 from autotrack.server.site import Site
-from autotrack.stores.glances import last_points
-from autotrack.stores.paging import page_runs
+from autotrack.stores.glances import page_with_points
 
 _MAX_RESULTS: Final = 1000
 """Runs of a page where the client does not say."""
@@ -25,34 +24,19 @@ async def _search(site: Site, values: dict[str, Any]) -> bytes:
 
 
 def _found(site: Site, values: dict[str, Any], limit: int) -> bytes:
-    page = page_runs(
+    page, points = page_with_points(
         site.store,
         filtering.runs_filter(values["filter"]),
         filtering.runs_orders(values["order_by"]),
         limit,
-        experiments=_names(site, values["experiment_ids"]),
+        experiments=catalog.names_of(site, values["experiment_ids"]),
         view=fields.VIEW_OF[values["run_view_type"]],
         after=values["page_token"] or None,
     )
-    told: dict[str, Any] = {"runs": wire.runs_json(page.runs, last_points(site.store, page.runs))}
+    told: dict[str, Any] = {"runs": wire.runs_json(page.runs, points)}
     if page.next is not None:
         told["next_page_token"] = page.next
     return to_json(told)
-
-
-def _names(site: Site, numbers: list[str]) -> list[str]:
-    """The names that the runs of experiments give; of ids that are unknown there are no runs."""
-    found: list[str] = []
-    entries = None
-    for number in dict.fromkeys(numbers):
-        name = catalog.known_name(site, number)
-        if name is None:
-            entries = catalog.all_of(site.store) if entries is None else entries
-            if number not in entries:
-                continue
-            name = entries[number].name
-        found.append(name)
-    return found
 
 
 _SEARCH: Final = Message(

@@ -39,7 +39,12 @@ def escape(text: str) -> str:
 
 def unescape(stored: str) -> str:
     """Undo `escape`."""
-    return _ESCAPED.sub(_unescape_one, stored) if "\x01" in stored or "\ue000" in stored else stored
+    return stored if is_plain(stored) else _ESCAPED.sub(_unescape_one, stored)
+
+
+def is_plain(stored: str) -> bool:
+    """Whether nothing of a text is escaped."""
+    return "\x01" not in stored and "\ue000" not in stored
 
 
 def _escape_one(found: re.Match[str]) -> str:

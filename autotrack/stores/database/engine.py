@@ -66,6 +66,18 @@ class Database:
         """
         return self._retry(query, self._reading, "read")
 
+    def glance(self, query: Callable[[Connection], T]) -> T:
+        """What a query answers, each of whose statements sees the state of its own moment.
+
+        It costs a PostgreSQL no transaction, which takes twice as many ways there and back as one statement.
+
+        Raises
+        ------
+        StoreError
+            When the database cannot be reached or read.
+        """
+        return self._retry(query, self._glancing, "read")
+
     def write(self, change: Callable[[Connection], T]) -> T:
         """What a change answers, once it is committed. It is tried again where it met another one.
 
@@ -127,6 +139,13 @@ class Database:
             yield connection.execution_options(**options) if options else connection
 
     @contextmanager
+    def _glancing(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            if self.dialect == "postgresql":
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
+
+    @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self.engine.connect() as connection:
             if self.dialect == "sqlite":
@@ -166,8 +185,8 @@ def _make_engine(address: Address) -> Engine:
                 address.url,
                 connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
                 hide_parameters=True,
-                pool_size=4,
-                max_overflow=60,
+                pool_size=8,
+                max_overflow=56,
             )
             event.listen(engine, "connect", _set_up_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
@@ -191,8 +210,9 @@ def _make_engine(address: Address) -> Engine:
         # A connection that was lost meanwhile is found out by its first statement, and all is tried again; to ask each
         # before it is used would be one more way to a PostgreSQL and back for every read and write.
         pool_pre_ping=address.url.get_backend_name() != "postgresql",
-        pool_size=2,
-        max_overflow=14,
+        # As many as have been needed at once stay open: to open one costs a PostgreSQL more than most reads.
+        pool_size=8,
+        max_overflow=8,
         pool_recycle=1800,
     )
 

@@ -10,56 +10,41 @@ from sqlalchemy.engine import Connection
 
 from autotrack.entities import Run
 from autotrack.stores.database import tables
-from autotrack.stores.database.codes import digest, digests
-from autotrack.stores.database.names import CHUNK, Names, among, chunked
-from autotrack.stores.database.rows import RUN_COLUMNS, Reader
-from autotrack.stores.glances import Points
+from autotrack.stores.database.codes import digest
+from autotrack.stores.database.listing import Listing
+from autotrack.stores.database.names import Names, among
+from autotrack.stores.database.rows import PARAMS, RUN_COLUMNS, TAGS, Reader
 from autotrack.stores.state import NO_START
 
 _RUNS: Final = tables.runs.c
 _FEW: Final = 5
 _HAS_RUNS: Final = sa.exists().where(_RUNS.experiment == tables.experiments.c.id)
-_OUTLINE: Final = sa.select(*RUN_COLUMNS).where(_RUNS.hash == sa.bindparam("this"))
+_OUTLINE: Final = Listing(*RUN_COLUMNS, by=_RUNS.hash)
 
 
 def outline(
     connection: Connection, reader: Reader, run_id: str, params: Collection[str], tags: Collection[str]
 ) -> Run | None:
     """See `autotrack.stores.glances.outline`."""
-    row = connection.execute(_OUTLINE, {"this": digest(run_id)}).first()
-    if row is None:
+    rows = _OUTLINE.rows(connection, [digest(run_id)])
+    if not rows:
         return None
+    [(row, _, name, experiment, status, start, end, parent, process, error, deleted, started)] = rows
     return Run(
         run_id=run_id,
-        name=row.name,
-        experiment=reader.experiments.texts(connection, [row.experiment])(row.experiment),
-        status=row.status,
-        start_time=row.start_time,
-        end_time=row.end_time,
-        parent_run_id=row.parent_run_id,
-        process_id=reader.names.texts(connection, [row.process])(row.process),
-        params=_values(connection, reader.names, tables.params, row.id, params) if params else {},
-        tags=_values(connection, reader.names, tables.tags, row.id, tags) if tags else {},
-        error=row.error,
-        broken=None if row.start_number else NO_START,
-        deleted_time=row.deleted_time,
+        name=name,
+        experiment=reader.experiments.texts(connection, [experiment])(experiment),
+        status=status,
+        start_time=start,
+        end_time=end,
+        parent_run_id=parent,
+        process_id=reader.names.texts(connection, [process])(process),
+        params=_values(connection, reader.names, tables.params, row, params) if params else {},
+        tags=_values(connection, reader.names, tables.tags, row, tags) if tags else {},
+        error=error,
+        broken=None if started else NO_START,
+        deleted_time=deleted,
     )
-
-
-def last_points(connection: Connection, names: Names, run_ids: Sequence[str]) -> dict[str, Points]:
-    """See `autotrack.stores.glances.last_points`."""
-    columns = tables.metrics.c
-    found: dict[str, dict[str, tuple[int, int]]] = {run_id: {} for run_id in run_ids}
-    for chunk in chunked(run_ids, CHUNK):
-        hashes = digests(chunk)
-        query = sa.select(_RUNS.id, _RUNS.hash).where(_RUNS.hash.in_(hashes))
-        owners = {int(number): found[hashes[bytes(key)]] for number, key in connection.execute(query)}
-        points = sa.select(columns.run, columns.key, columns.step, columns.timestamp)
-        rows = connection.execute(points.where(among(connection, columns.run, owners))).all()
-        key_of = names.texts(connection, {row[1] for row in rows})
-        for run, key, step, timestamp in rows:
-            owners[run][key_of(key)] = (step, timestamp)
-    return dict(found)
 
 
 def experiment_facts(
@@ -84,8 +69,16 @@ def experiment_facts(
 
 def _values(connection: Connection, names: Names, table: sa.Table, run: int, keys: Iterable[str]) -> dict[str, str]:
     numbers = {number: key for key, number in names.ids(connection, list(keys)).items()}
-    columns = table.c
-    query = sa.select(columns.key, columns.value).where(columns.run == run)
-    if len(numbers) <= _FEW:  # else the whole run is read, which costs less than to name so many
-        query = query.where(columns.key.in_(numbers))
-    return {numbers[number]: str(value) for number, value in connection.execute(query) if number in numbers}
+    if not numbers:
+        return {}
+    rows: Iterable[Sequence[Any]]
+    if len(numbers) <= _FEW:
+        key = table.c.key
+        query = sa.select(table.c.run, key, table.c.value).where(table.c.run == run, among(connection, key, numbers))
+        rows = connection.execute(query)
+    else:  # the whole run is read, which costs less than to name so many
+        rows = _WHOLE[table].rows(connection, [run])
+    return {numbers[key]: str(value) for _, key, value in rows if key in numbers}
+
+
+_WHOLE: Final = {tables.params: PARAMS, tables.tags: TAGS}

@@ -60,11 +60,13 @@ def head_of(text: str | None) -> str | None:
     return None if text is None else head(escape(text))
 
 
-def run_row(run: RunState, row: Any | None, experiments: Mapping[str, int], names: Mapping[str, int]) -> dict[str, Any]:
+def run_row(
+    run: RunState, row: Mapping[str, Any] | None, experiments: Mapping[str, int], names: Mapping[str, int]
+) -> dict[str, Any]:
     """The columns of a run after these entries; empty where they do not change ``row``, the one that is there."""
     before = _FRESH | {"experiment": experiments.get(DEFAULT_EXPERIMENT), "process": names.get("")}
     if row is not None:
-        before = {name: getattr(row, name) for name in _FRESH | {"experiment": 0, "process": 0}}
+        before = {name: row[name] for name in _FRESH | {"experiment": 0, "process": 0}}
     after = dict(before)
     if run.started is not None and _is_later(run.started[0], before, "start"):
         place, start = run.started
@@ -122,11 +124,14 @@ def _is_later(place: Place, row: Mapping[str, Any], kind: str) -> bool:
     return not number or tuple(place) >= (row[f"{kind}_journal"], number)
 
 
-def rows_of_runs(
+def named_rows(
     state: State, ids: Mapping[str, int], numbers: Numbers, known: Container[int]
-) -> Iterator[tuple[sa.Table, Rows]]:
-    """What runs have but their tags, table by table; ``known`` are the runs that were there before."""
-    params, metrics, points = (Rows(known) for _ in range(3))
+) -> list[dict[sa.Table, Rows]]:
+    """What of runs is kept by names; ``known`` are the runs that were there before.
+
+    Tags and those that were taken away stand together: a key is in one of the two.
+    """
+    params, metrics, points, tags, removed = (Rows(known) for _ in range(5))
     names, journals = numbers
     for run_id, run in state.runs.items():
         number = ids[run_id]
@@ -142,9 +147,26 @@ def rows_of_runs(
                 if point is greatest:
                     row = (number, name, value, sort, step, timestamp, journal)
                     metrics.take(row, (step, timestamp, place.journal_id))
-    yield tables.params, params
-    yield tables.metrics, metrics
-    yield tables.points, points
+        for key, (place, tag) in run.tags.items():
+            journal = journals[place.journal_id]
+            if tag is GONE:
+                removed.take((number, names[key], journal), place.journal_id)
+            else:
+                stored = escape(tag)
+                tags.take((number, names[key], stored, head(stored), journal), place.journal_id)
+    return [
+        {tables.params: params},
+        {tables.metrics: metrics},
+        {tables.points: points},
+        {tables.tags: tags, tables.removed_tags: removed},
+    ]
+
+
+def hashed_rows(
+    state: State, ids: Mapping[str, int], numbers: Numbers, known: Container[int]
+) -> Iterator[dict[sa.Table, Rows]]:
+    """What of runs is kept by digests of more than a name; see `named_rows`."""
+    journals = numbers.journals
     for table, attribute, columns, more in _HASHED:
         rows = Rows(known)
         for run_id, run in state.runs.items():
@@ -154,23 +176,7 @@ def rows_of_runs(
                 where = journals[place.journal_id], place.number
                 row = (ids[run_id], hashed, *columns(value), *where, *more(value))
                 rows.take(row, place.journal_id)
-        yield table, rows
-
-
-def tags_of_runs(state: State, ids: Mapping[str, int], numbers: Numbers, known: Container[int]) -> tuple[Rows, Rows]:
-    """The tags of runs, and the tags that were taken away."""
-    tags, removed = Rows(known), Rows(known)
-    names, journals = numbers
-    for run_id, run in state.runs.items():
-        number = ids[run_id]
-        for key, (place, text) in run.tags.items():
-            journal = journals[place.journal_id]
-            if text is GONE:
-                removed.take((number, names[key], journal), place.journal_id)
-            else:
-                stored = escape(text)
-                tags.take((number, names[key], stored, head(stored), journal), place.journal_id)
-    return tags, removed
+        yield {table: rows}
 
 
 def _place(point: tuple[Any, Any]) -> Any:

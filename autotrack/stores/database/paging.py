@@ -24,6 +24,7 @@ from autotrack.stores.database.places import Behind
 from autotrack.stores.database.rows import Reader
 from autotrack.stores.database.searching import Search, named
 from autotrack.stores.expressions import Expression, Field, Order
+from autotrack.stores.glances import Points
 from autotrack.stores.matching import matches
 from autotrack.stores.paging import Names, Page, by_fields, sorted_names
 from autotrack.stores.tokens import Place, Plain
@@ -49,6 +50,7 @@ def page(
     top_level: bool,
     place: Place | None,
     digest: bytes,
+    points: dict[str, Points] | None = None,
 ) -> Page:
     """See `autotrack.stores.paging.page_runs`.
 
@@ -56,6 +58,7 @@ def page(
     ----------
     place : where the page before ended.
     digest : of the search, see `tokens.search_digest`.
+    points : is told where the metrics of the runs stand, by the runs' ids.
     """
     distinct = by_fields(orders)
     search = Search(connection, reader, expression, distinct)
@@ -65,15 +68,13 @@ def page(
     ids = search.ids if place is None else _behind(connection, reader, search, distinct, place)
     if search.exact:
         rows = ids(limit + 1)
-        runs = reader.runs(connection, rows[:limit])
+        runs = reader.runs(connection, rows[:limit], points)
     else:
-        pairs = named(connection, reader, expression, ids, limit + 1)
+        pairs = named(connection, reader, expression, ids, limit + 1, points)
         rows, runs = [row for row, _ in pairs], [run for _, run in pairs[:limit]]
     if len(rows) <= limit:
         return Page(runs)
-    last = rows[limit - 1]
-    ties = connection.execute(sa.select(*_TIES).where(RUNS.id == last)).one()
-    return Page(runs, tokens.encode(digest, search.keys(last), list(ties)))
+    return Page(runs, tokens.encode(digest, *search.place(rows[limit - 1])))
 
 
 def count(
@@ -155,7 +156,6 @@ def mark(connection: Connection) -> str:
     return f"{count}-{latest or 0}-{applied or 0}"
 
 
-_TIES: Final = (RUNS.age, RUNS.start_journal, RUNS.start_number, RUNS.run_id)
 _NAMED: Final = (tables.params, tables.metrics, tables.tags)
 
 
@@ -167,7 +167,7 @@ def _behind(
 
     def now() -> list[Plain] | None:
         row = reader.run_number(connection, run_id)
-        return None if row is None else search.keys(row)
+        return None if row is None else search.place(row)[0]
 
     keys = place.whole(orders, now)
     stretches: list[Search] = []

@@ -12,8 +12,10 @@ from sqlalchemy.engine import Connection
 from autotrack.entities import Artifact, Dataset, Experiment, LoggedModel, Metric, Note, Run, experiment_id
 from autotrack.events import dataset_from_json
 from autotrack.stores.database import tables
-from autotrack.stores.database.codes import decode, digest
+from autotrack.stores.database.codes import decode, digest, digests
+from autotrack.stores.database.listing import Listing, Logged
 from autotrack.stores.database.names import CHUNK, Names, among, chunked
+from autotrack.stores.glances import Points
 from autotrack.stores.state import NO_START
 
 _RUNS: Final = tables.runs.c
@@ -30,12 +32,28 @@ class Reader:
         self.names: Final = names
         self.experiments: Final = experiments
 
-    def runs(self, connection: Connection, ids: Sequence[int]) -> list[Run]:
-        """The runs of these rows, in this order, everything about them fetched in bulk."""
+    def runs(self, connection: Connection, ids: Sequence[int], points: dict[str, Points] | None = None) -> list[Run]:
+        """The runs of these rows, in this order, everything about them fetched in bulk.
+
+        Parameters
+        ----------
+        points : is told where their metrics stand, by the runs' ids.
+        """
         found: dict[int, Run] = {}
         for chunk in chunked(ids, CHUNK):
-            self._read(connection, chunk, found)
+            found |= self._read(connection, chunk, points)
         return [found[number] for number in ids]
+
+    def last_points(self, connection: Connection, run_ids: Sequence[str]) -> dict[str, Points]:
+        """See `autotrack.stores.glances.last_points`."""
+        found: dict[str, dict[str, tuple[int, int]]] = {run_id: {} for run_id in run_ids}
+        for chunk in chunked(run_ids, CHUNK):
+            hashes = digests(chunk)
+            query = sa.select(_RUNS.id, _RUNS.hash).where(_RUNS.hash.in_(hashes))
+            owners = {int(number): found[hashes[bytes(key)]] for number, key in connection.execute(query)}
+            for run, key, _, step, timestamp in self._keyed(connection, _METRICS, owners):
+                owners[run][key] = (step, timestamp)
+        return dict(found)
 
     def run_number(self, connection: Connection, run_id: str) -> int | None:
         """The row of a run, ``None`` where there is none."""
@@ -91,116 +109,93 @@ class Reader:
 
     def logged_models(self, connection: Connection, run: int) -> list[LoggedModel]:
         """The model folders that events name."""
-        return [_model(row) for row in _logged(connection, tables.models, [run], *_MODEL)]
+        return [_model(row) for _, row in _MODELS.rows(connection, [run])]
 
-    def _read(self, connection: Connection, chunk: Sequence[int], found: dict[int, Run]) -> None:
-        values = {
-            table: connection.execute(sa.select(*columns).where(among(connection, columns[0], chunk))).all()
-            for table, columns in _KEYED.items()
-        }
-        runs = connection.execute(sa.select(*RUN_COLUMNS).where(among(connection, _RUNS.id, chunk))).all()
-        key_of = self.names.texts(connection, {row[1] for table in values.values() for row in table})
+    def _read(self, connection: Connection, chunk: Sequence[int], points: dict[str, Points] | None) -> dict[int, Run]:
+        rows = _RUN_ROWS.rows(connection, chunk)
         params: dict[int, dict[str, str]] = {number: {} for number in chunk}
+        for run, key, value in self._keyed(connection, PARAMS, chunk):
+            params[run][key] = value
         tags: dict[int, dict[str, str]] = {number: {} for number in chunk}
+        for run, key, value in self._keyed(connection, TAGS, chunk):
+            tags[run][key] = value
         metrics: dict[int, dict[str, float]] = {number: {} for number in chunk}
-        for run, key, value in values["params"]:
-            params[run][key_of(key)] = value
-        for run, key, value in values["tags"]:
-            tags[run][key_of(key)] = value
-        for run, key, number in values["metrics"]:
-            metrics[run][key_of(key)] = decode(number)
+        last: dict[int, dict[str, tuple[int, int]]] = {number: {} for number in chunk}
+        for run, key, value, step, timestamp in self._keyed(connection, _METRICS, chunk):
+            metrics[run][key] = decode(value)
+            last[run][key] = (step, timestamp)
         datasets: dict[int, list[Dataset]] = {number: [] for number in chunk}
-        for row in _logged(connection, tables.datasets, chunk, tables.datasets.c.body):
-            datasets[row.run].append(dataset_from_json(json.loads(row.body)))
+        for run, (body,) in _DATASETS.rows(connection, chunk):
+            datasets[run].append(dataset_from_json(json.loads(body)))
         models: dict[int, list[LoggedModel]] = {number: [] for number in chunk}
-        for row in _logged(connection, tables.models, chunk, *_MODEL):
-            models[row.run].append(_model(row))
+        for run, model in _MODELS.rows(connection, chunk):
+            models[run].append(_model(model))
         notes: dict[int, list[Note]] = {number: [] for number in chunk}
-        for row in _logged(connection, tables.notes, chunk, *_NOTE):
-            notes[row.run].append(Note(row.kind, row.subject, row.message, row.times))
-        experiment_of = self.experiments.texts(connection, {run.experiment for run in runs})
-        processes = {run.process for run in runs}
-        process_of = self.names.texts(connection, processes)
-        facts = self._facts(connection, processes)
-        for one in runs:
-            found[one.id] = Run(
-                run_id=one.run_id,
-                name=one.name,
-                experiment=experiment_of(one.experiment),
-                status=one.status,
-                start_time=one.start_time,
-                end_time=one.end_time,
-                parent_run_id=one.parent_run_id,
-                process_id=process_of(one.process),
-                params=_sorted(params[one.id]),
-                metrics=_sorted(metrics[one.id]),
-                tags=_sorted(tags[one.id]),
-                datasets=tuple(datasets[one.id]),
-                models=tuple(models[one.id]),
-                notes=tuple(notes[one.id]),
-                process=dict(facts[one.process]),
-                error=one.error,
-                broken=None if one.start_number else NO_START,
-                deleted_time=one.deleted_time,
+        for run, note in _NOTES.rows(connection, chunk):
+            notes[run].append(Note(*note))
+        experiment_of = self.experiments.texts(connection, {row[3] for row in rows})
+        process_of = self.names.texts(connection, {row[8] for row in rows})
+        facts = self._facts(connection, {row[8] for row in rows})
+        found: dict[int, Run] = {}
+        for number, run_id, name, experiment, status, start, end, parent, process, error, deleted, started in rows:
+            found[number] = Run(
+                run_id=run_id,
+                name=name,
+                experiment=experiment_of(experiment),
+                status=status,
+                start_time=start,
+                end_time=end,
+                parent_run_id=parent,
+                process_id=process_of(process),
+                params=params[number],
+                metrics=metrics[number],
+                tags=tags[number],
+                datasets=tuple(datasets[number]),
+                models=tuple(models[number]),
+                notes=tuple(notes[number]),
+                process=dict(facts[process]),
+                error=error,
+                broken=None if started else NO_START,
+                deleted_time=deleted,
             )
+            if points is not None:
+                points[run_id] = last[number]
+        return found
+
+    def _keyed(self, connection: Connection, listing: Listing, numbers: Collection[int]) -> Iterator[Sequence[Any]]:
+        """Rows with names for the numbers that come second, in the order of these."""
+        rows = listing.rows(connection, numbers)
+        keys = {row[1] for row in rows}
+        key_of = self.names.texts(connection, keys)
+        names = {key: key_of(key) for key in keys}
+        rank = {key: place for place, key in enumerate(sorted(keys, key=names.__getitem__))}
+        return ((owner, names[key], *rest) for owner, key, *rest in sorted(rows, key=lambda row: rank[row[1]]))
 
     def _facts(self, connection: Connection, processes: Collection[int]) -> dict[int, dict[str, Any]]:
         facts: dict[int, dict[str, Any]] = {process: {} for process in processes}
-        columns = tables.facts.c
-        query = sa.select(columns.process, columns.key, columns.value).where(
-            among(connection, columns.process, processes)
-        )
-        rows = connection.execute(query).all()
-        key_of = self.names.texts(connection, {row.key for row in rows})
-        for process, key, value in rows:
-            facts[process][key_of(key)] = json.loads(value)
-        return {process: _sorted(found) for process, found in facts.items()}
+        for process, key, value in self._keyed(connection, _FACTS, processes):
+            facts[process][key] = json.loads(value)
+        return facts
 
 
-_KEYED: Final = {
-    "params": (tables.params.c.run, tables.params.c.key, tables.params.c.value),
-    "tags": (tables.tags.c.run, tables.tags.c.key, tables.tags.c.value),
-    "metrics": (tables.metrics.c.run, tables.metrics.c.key, tables.metrics.c.sort),
-}
-_MODEL: Final = tuple(
-    tables.models.c[name]
-    for name in (
-        *("path", "estimator_class", "serialization_format", "size", "registered_model_name", "digest"),
-        *("model_id", "details"),
-    )
-)
-# "count" is a method of a row.
-_NOTE: Final = (
-    tables.notes.c.kind,
-    tables.notes.c.subject,
-    tables.notes.c.message,
-    tables.notes.c.count.label("times"),
+_RUN_ROWS: Final = Listing(*RUN_COLUMNS)
+PARAMS: Final = Listing(tables.params.c.run, tables.params.c.key, tables.params.c.value)
+TAGS: Final = Listing(tables.tags.c.run, tables.tags.c.key, tables.tags.c.value)
+_METRICS: Final = Listing(*(tables.metrics.c[name] for name in ("run", "key", "sort", "step", "timestamp")))
+_FACTS: Final = Listing(tables.facts.c.process, tables.facts.c.key, tables.facts.c.value)
+_DATASETS: Final = Logged(tables.datasets, tables.datasets.c.body)
+_NOTES: Final = Logged(tables.notes, *(tables.notes.c[name] for name in ("kind", "subject", "message", "count")))
+_MODELS: Final = Logged(
+    tables.models,
+    *(tables.models.c[name] for name in ("path", "estimator_class", "serialization_format", "size")),
+    *(tables.models.c[name] for name in ("registered_model_name", "digest", "model_id", "details")),
 )
 
 
-def _logged(
-    connection: Connection, table: sa.Table, runs: Sequence[int], *columns: sa.ColumnElement[Any]
-) -> Iterator[sa.Row[Any]]:
-    """Rows of a table in the order in which their events were logged."""
-    query = (
-        sa.select(tables.journals.c.journal_id, table.c.number, table.c.run, *columns)
-        .join_from(table, tables.journals, tables.journals.c.id == table.c.journal)
-        .where(among(connection, table.c.run, runs))
-    )
-    return iter(sorted(connection.execute(query), key=lambda row: tuple(row[:2])))
-
-
-def _model(row: Any) -> LoggedModel:
-    return LoggedModel(
-        row.path,
-        row.estimator_class,
-        row.serialization_format,
-        row.size,
-        row.registered_model_name,
-        row.digest,
-        row.model_id or "",
-        {} if row.details is None else json.loads(row.details),
-    )
+def _model(row: Sequence[Any]) -> LoggedModel:
+    path, estimator, form, size, registered, checked, model_id, details = row
+    told = {} if details is None else json.loads(details)
+    return LoggedModel(path, estimator, form, size, registered, checked, model_id or "", told)
 
 
 def _sorted(found: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from math import isqrt
+from math import isqrt, prod
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -28,6 +28,7 @@ from autotrack.stores.database.names import among
 from autotrack.stores.database.places import Behind, bounds, key_of
 from autotrack.stores.database.rows import Reader
 from autotrack.stores.expressions import And, Expression, Field, Order
+from autotrack.stores.glances import Points
 from autotrack.stores.matching import matches
 from autotrack.stores.tokens import Plain
 
@@ -41,17 +42,23 @@ LARGE_GROUP: Final = 1000
 """So many runs have to share the first value that they are sorted by for values to be searched one by one."""
 
 _COUNTS: Final = 6
+_TOGETHER: Final = 4
+"""How many times more runs a part may name that is not alone."""
 _MOST_GROUPS: Final = 50
 _PLANNING: Final = {
     # Until a table has been analysed, its planner would rather read and sort it all.
-    **dict.fromkeys(("enable_sort", "enable_seqscan", "enable_bitmapscan", "enable_hashjoin"), "off"),
+    **dict.fromkeys(
+        ("enable_sort", "enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_material"), "off"
+    ),
     # What is switched off above costs ten thousand million on paper, for which it would compile the query (0.1 s) and
     # start other processes.
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
 }
-_PLAN: Final = sa.select(*(sa.func.set_config(name, value, True) for name, value in _PLANNING.items()))
+_PLAN: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _PLANNING.items())
 _START: Final = Field("attribute", "start_time")
+TIES: Final = (RUNS.age, RUNS.start_journal, RUNS.start_number, RUNS.run_id)
+"""What decides between runs that are equal in all orders."""
 
 
 def search(
@@ -80,18 +87,20 @@ def named(
     expression: Expression | None,
     ids: Callable[[int | None], list[int]],
     limit: int | None,
+    points: dict[str, Points] | None = None,
 ) -> list[tuple[int, Run]]:
     """The first runs that a filter names, with their rows, where a database finds more than these.
 
     Parameters
     ----------
     ids : gives the rows of as many runs, in order, that the database takes for named.
+    points : is told where the metrics of these runs stand, and perhaps those of more.
     """
     found: list[tuple[int, Run]] = []
     seen, wanted = 0, limit
     while True:
         rows = ids(wanted)
-        pairs = zip(rows[seen:], reader.runs(connection, rows[seen:]))
+        pairs = zip(rows[seen:], reader.runs(connection, rows[seen:], points))
         found += [(row, run) for row, run in pairs if matches(expression, run)]
         if limit is None or len(found) >= limit or wanted is None or len(rows) < wanted:
             return found if limit is None else found[:limit]
@@ -118,6 +127,7 @@ class Search:
         self._behind: Behind | None = None
         self._few: Any | None = None
         self._looked = False
+        self._none = False
 
     def look_in(self, experiments: Sequence[str] | None, view: View, top_level: bool = False) -> bool:
         """Keep to some experiments, to active or deleted runs, to the uppermost; false where there can be none."""
@@ -174,12 +184,13 @@ class Search:
             search._few, search._looked = None, False
         return search
 
-    def keys(self, run: int) -> list[Plain]:
-        """What a run is sorted by."""
+    def place(self, run: int) -> tuple[list[Plain], list[Any]]:
+        """What a run is sorted by: by the orders, and by what decides between equals."""
         values = [self._values(order) for order in self._orders]
-        row = self._connection.execute(sa.select(*(v for each in values for v in each), RUNS.id).where(RUNS.id == run))
-        told = iter(row.one())
-        return [key_of(order, [next(told) for _ in each]) for order, each in zip(self._orders, values)]
+        query = sa.select(*(value for each in values for value in each), *TIES).where(RUNS.id == run)
+        told = iter(self._connection.execute(query).one())
+        keys = [key_of(order, [next(told) for _ in each]) for order, each in zip(self._orders, values)]
+        return keys, list(told)
 
     def where(self, condition: Any) -> Search:
         """The search among the runs for which a condition holds."""
@@ -221,6 +232,8 @@ class Search:
             return self._fetch(query if limit is None else query.limit(min(limit, 2**63 - 1)))
         self._plan()
         few = self._few_runs(limit)
+        if self._none:
+            return []
         if few is not None:
             return self._fetch(self._all(by_age=False).where(self._named(few)).limit(limit))
         by_value = self._by_value(limit)
@@ -235,7 +248,7 @@ class Search:
 
     def _plan(self) -> None:
         if self._connection.dialect.name == "postgresql":
-            self._connection.execute(_PLAN)
+            self._connection.exec_driver_sql(_PLAN)
 
     def _by_value(self, limit: int) -> list[int] | None:
         """The first runs, one value of the first order after the other; ``None`` where that is not the way."""
@@ -287,23 +300,38 @@ class Search:
         return [term.ordered(order.descending) for order in orders for term in self._conditions.terms(order)]
 
     def _few_runs(self, limit: int) -> Any | None:
-        """The part of the filter that names the fewest runs, where these are few.
+        """The runs that parts of the filter name, where these are few; what else holds of them is not looked at yet.
 
-        Looking up M runs costs some M; walking N runs until ``limit`` are found, some N / M * limit. They are few
-        where the first is less.
+        Walking N runs until ``limit`` are found costs some N / K * limit, where K of them have the parts, which are
+        taken for independent of each other. Looking up each of M runs costs some 2 M, and to find those that have
+        several parts, some 1/8 for each run that has one.
         """
         if self._looked:
             return self._few
-        self._looked = True
-        runs = self._connection.execute(sa.select(sa.func.max(RUNS.id))).scalar() or 0
+        self._looked, self._none = True, False
         parts = [driver for part in self._parts[:50] if (driver := self._conditions.driver(part)) is not None]
-        least = min(FEW, max(limit, isqrt(int(runs) * limit // 2))) + 1
-        for driver in [*self._drivers, *parts][:_COUNTS]:
-            counted = sa.select(sa.func.count()).select_from(sa.select(driver.subquery()).limit(least).subquery())
-            count = int(self._connection.execute(counted).scalar_one())
-            if count < least:
-                least, self._few = count, sa.select(driver.subquery().c.run)
+        drivers = [*self._drivers, *parts][:_COUNTS]
+        if not drivers:
+            return None
+        runs = max(1, int(self._connection.execute(sa.select(sa.func.max(RUNS.id))).scalar() or 0))
+        together = len(drivers) > 1 and self._connection.dialect.name != "mysql"  # old ones have no INTERSECT
+        bound = min(FEW, max(limit, isqrt(runs * limit // 2) * (_TOGETHER if together else 1))) + 1
+        counts = {number: count for number, each in enumerate(drivers) if (count := self._count(each, bound)) < bound}
+        if not counts:
+            return None
+        if not together:
+            least = min(counts, key=counts.__getitem__)
+            counts = {least: counts[least]}
+        named = runs * prod(count / runs for count in counts.values())
+        self._none = 0 in counts.values()
+        if min(counts.values()) <= limit or 2 * named + sum(counts.values()) / 8 <= limit * runs / named:
+            found = [sa.select(drivers[number].subquery().c.run) for number in sorted(counts, key=counts.__getitem__)]
+            self._few = found[0] if len(found) == 1 else sa.intersect(*found)
         return self._few
+
+    def _count(self, driver: Any, bound: int) -> int:
+        counted = sa.select(sa.func.count()).select_from(sa.select(driver.subquery()).limit(bound).subquery())
+        return int(self._connection.execute(counted).scalar_one())
 
     def _walks(self) -> list[Any]:
         """Queries that, one after the other, give all runs in order, each along an index."""

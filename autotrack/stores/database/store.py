@@ -123,12 +123,39 @@ class DatabaseStore(DatabaseRegistry):
         top_level: bool = False,
     ) -> Page:
         """See `autotrack.stores.paging.page_runs`."""
+        return self._page(filter, order_by, limit, experiments, view, after, top_level, None)
+
+    def page_with_points(
+        self,
+        filter: str | None,
+        order_by: Sequence[str],
+        limit: int,
+        *,
+        experiments: Sequence[str] | None,
+        view: View,
+        after: str | None,
+    ) -> tuple[Page, dict[str, Points]]:
+        """See `autotrack.stores.glances.page_with_points`."""
+        points: dict[str, Points] = {}
+        return self._page(filter, order_by, limit, experiments, view, after, False, points), points
+
+    def _page(
+        self,
+        filter: str | None,
+        order_by: Sequence[str],
+        limit: int,
+        experiments: Sequence[str] | None,
+        view: View,
+        after: str | None,
+        top_level: bool,
+        points: dict[str, Points] | None,
+    ) -> Page:
         expression, orders = parse_filter(filter), parse_orders(order_by)
         digest = tokens.search_digest(paging.KIND, filter, order_by, experiments, view, top_level)
         place = None if after is None else tokens.decode(digest, after)
         return self._database.read(
             lambda connection: paging.page(
-                connection, self._reader, expression, orders, limit, experiments, view, top_level, place, digest
+                connection, self._reader, expression, orders, limit, experiments, view, top_level, place, digest, points
             )
         )
 
@@ -173,12 +200,15 @@ class DatabaseStore(DatabaseRegistry):
 
     def outline(self, run_id: str, params: Collection[str], tags: Collection[str]) -> Run | None:
         """See `autotrack.stores.glances.outline`."""
-        return self._database.read(lambda connection: glancing.outline(connection, self._reader, run_id, params, tags))
+        return self._database.glance(
+            lambda connection: glancing.outline(connection, self._reader, run_id, params, tags)
+        )
 
     def last_points(self, run_ids: Sequence[str]) -> dict[str, Points]:
         """See `autotrack.stores.glances.last_points`."""
-        names = self._reader.names
-        return self._database.read(lambda connection: glancing.last_points(connection, names, run_ids))
+        if not run_ids:
+            return {}
+        return self._database.glance(lambda connection: self._reader.last_points(connection, run_ids))
 
     def experiment_facts(self, names: Collection[str] | None) -> dict[str, dict[str, Any]]:
         """See `autotrack.stores.glances.experiment_facts`."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -23,12 +23,16 @@ from autotrack.events import Entry
 from autotrack.stores.database import merging, tables
 from autotrack.stores.database.codes import digest, digests, escape
 from autotrack.stores.database.engine import Again, Database
-from autotrack.stores.database.inserting import Row, delete, escaped, gives_ids, insert, insert_new, insert_one
+from autotrack.stores.database.inserting import Row, escaped, gives_ids, insert, insert_new, insert_one
+from autotrack.stores.database.listing import Listing
 from autotrack.stores.database.names import CHUNK, Names, chunked
 from autotrack.stores.database.registry_rows import register_logged
+from autotrack.stores.database.replacing import replace
 from autotrack.stores.state import Place, RunState, State, clamp
 
 _RUNS: Final = tables.runs.c
+_RUN_COLUMNS: Final = tuple(column.name for column in tables.runs.columns)
+_HELD_RUNS: Final = Listing(*tables.runs.columns, by=_RUNS.hash, locked=True)
 _ATTEMPTS: Final = 200
 
 
@@ -204,7 +208,7 @@ class Writer:
                 text = escape(fact) if isinstance(fact, str) else None
                 row = (number, batch.names[key], json.dumps(fact), text, batch.journals[place.journal_id])
                 new.take(row, place.journal_id)
-        self._replace(connection, tables.facts, new)
+        replace(connection, [{tables.facts: new}])
 
     def _write_experiment_facts(self, connection: Connection, batch: _Batch) -> None:
         if not batch.state.experiments:
@@ -219,15 +223,15 @@ class Writer:
             for key, (place, fact) in facts.items():
                 row = (number, batch.names[key], json.dumps(fact), batch.journals[place.journal_id])
                 new.take(row, place.journal_id)
-        self._replace(connection, tables.experiment_facts, new)
+        replace(connection, [{tables.experiment_facts: new}])
 
     def _write_runs(self, connection: Connection, batch: _Batch) -> None:
         hashes = digests(batch.state.runs)
-        existing: dict[str, Any] = {}
+        existing: dict[str, dict[str, Any]] = {}
         for chunk in chunked(hashes, CHUNK):
-            query = sa.select(tables.runs).where(_RUNS.hash.in_(chunk)).order_by(_RUNS.hash).with_for_update()
-            existing |= {row.run_id: row for row in connection.execute(query)}
-        ids = {run_id: int(row.id) for run_id, row in existing.items()}
+            rows = (dict(zip(_RUN_COLUMNS, row)) for row in _HELD_RUNS.rows(connection, chunk))
+            existing |= {row["run_id"]: row for row in rows}
+        ids = {run_id: int(row["id"]) for run_id, row in existing.items()}
         number = batch.first_id
         # In the order in which they came, so that what is read together stands together.
         for run_id in batch.state.runs:
@@ -242,7 +246,7 @@ class Writer:
             row = merging.run_row(run, existing.get(run_id), batch.experiments, batch.names)
             if run_id not in existing:
                 full = {"id": ids[run_id], "hash": key, "run_id": run_id, "run_head": merging.head_of(run_id), **row}
-                new.append(escaped(tables.runs, tuple(full[column.name] for column in tables.runs.columns)))
+                new.append(escaped(tables.runs, tuple(full[name] for name in _RUN_COLUMNS)))
             elif row:
                 changed.append({"this": ids[run_id], **row})
         try:
@@ -255,9 +259,9 @@ class Writer:
             connection.execute(change.values({name: sa.bindparam(name) for name in names}), changed)
         known = {ids[run_id] for run_id in existing}
         numbers = merging.Numbers(batch.names, batch.journals)
-        for table, rows in merging.rows_of_runs(batch.state, ids, numbers, known):
-            self._replace(connection, table, rows)
-        self._replace_tags(connection, *merging.tags_of_runs(batch.state, ids, numbers, known))
+        replace(connection, merging.named_rows(batch.state, ids, numbers, known))
+        for family in merging.hashed_rows(batch.state, ids, numbers, known):
+            replace(connection, [family])
         named = [
             ids[run_id]
             for run_id, run in batch.state.runs.items()
@@ -265,33 +269,6 @@ class Writer:
         ]
         if named:
             register_logged(connection, named)
-
-    def _replace(self, connection: Connection, table: sa.Table, new: merging.Rows) -> None:
-        """Write rows in the place of those that are not later."""
-        stale: list[Row] = []
-        for key, rank, _ in _present(connection, [table], new.rows):
-            if key in new.rows:
-                if new.ranks[key] >= rank:
-                    stale.append(key)
-                else:
-                    del new.rows[key]
-        delete(connection, table, stale)
-        insert(connection, table, sorted([*new.added, *new.rows.values()]))
-
-    def _replace_tags(self, connection: Connection, tags: merging.Rows, removed: merging.Rows) -> None:
-        """Write tags, and that tags were taken away, each in the place of what is not later of both."""
-        ranks = {**tags.ranks, **removed.ranks}
-        stale: list[list[Row]] = [[], []]
-        for key, rank, place in _present(connection, [tables.tags, tables.removed_tags], ranks):
-            if key in ranks:
-                if ranks[key] >= rank:
-                    stale[place].append(key)
-                else:
-                    tags.rows.pop(key, None)
-                    removed.rows.pop(key, None)
-        for table, new, old in zip((tables.tags, tables.removed_tags), (tags, removed), stale):
-            delete(connection, table, old)
-            insert(connection, table, sorted([*new.added, *new.rows.values()]))
 
 
 def _names_models(run: RunState) -> bool:
@@ -303,42 +280,6 @@ def _lock(connection: Connection, column: Any, numbers: Collection[int]) -> None
     """Hold the rows of these numbers."""
     for chunk in chunked(numbers, CHUNK):
         connection.execute(sa.select(column).where(column.in_(chunk)).order_by(column).with_for_update()).all()
-
-
-def _present(
-    connection: Connection, places: Sequence[sa.Table], keys: Collection[Row]
-) -> Iterable[tuple[Row, Any, int]]:
-    """The rows there are of these keys, and more of the same runs.
-
-    Each with what decides whether it stays, and in which of the tables it is.
-    """
-    if not keys:
-        return
-    is_metrics = places[0] is tables.metrics
-    by_owner: dict[int, list[Any]] = {}
-    for number, other in keys:
-        by_owner.setdefault(number, []).append(other)
-    for owners in chunked(by_owner, 50):
-        others = list(dict.fromkeys(other for number in owners for other in by_owner[number]))
-        for chunk in chunked(others, CHUNK):
-            for row in connection.execute(_placed(tuple(places)), {"owners": owners, "others": chunk}):
-                found = row[2] if isinstance(row[2], int) else bytes(row[2])
-                yield (row[1], found), (tuple(row[3:]) if is_metrics else row[3]), row[0]
-
-
-@lru_cache
-def _placed(places: tuple[sa.Table, ...]) -> Any:
-    """What asks tables for the rows of ``owners`` with the keys ``others``."""
-    queries = []
-    for number, table in enumerate(places):
-        owner, key = list(table.primary_key)[:2]
-        rank = [table.c.step, table.c.timestamp] if table is tables.metrics else []
-        query = sa.select(sa.literal_column(str(number)), owner, key, *rank, tables.journals.c.journal_id)
-        query = query.join_from(table, tables.journals, tables.journals.c.id == table.c.journal)
-        owners: Any = sa.bindparam("owners", expanding=True)
-        others: Any = sa.bindparam("others", expanding=True)
-        queries.append(query.where(owner.in_(owners), key.in_(others)))
-    return queries[0] if len(queries) == 1 else sa.union_all(*queries)
 
 
 def _journals(connection: Connection, names: Iterable[str]) -> dict[str, tuple[int, int]]:

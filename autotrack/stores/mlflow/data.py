@@ -17,6 +17,7 @@ DIGEST_TAG: Final = "autotrack.digest"
 """Tag of a dataset's use by a run: our whole digest, as MLflow's field is too short for it."""
 
 _DIGITS: Final = 32
+_ENCODER: Final = json.JSONEncoder(default=str)
 
 _TYPES: Final = {
     "bool": "boolean",
@@ -160,7 +161,7 @@ def _json(data: Any, limit: int) -> str | None:
     """As text, or nothing where MLflow would not take it: JSON cannot be cut."""
     if data is None:
         return None
-    text = json.dumps(data, default=str)
+    text = _ENCODER.encode(data)
     return text if len(text) <= limit else None
 
 
