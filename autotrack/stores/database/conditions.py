@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from autotrack.entities import Run
+from autotrack.entities import FINISHED, Run
 from autotrack.stores.database import tables
 from autotrack.stores.database.codes import TEXT, code_of_param
 from autotrack.stores.database.comparing import (
@@ -277,6 +277,12 @@ class Conditions:
             if field.key in ("experiment", "experiment_id"):
                 return sa.select(RUNS.id.label("run")).where(self._attribute(field.key, comparison, True))
             column, start = _TEXTS.get(field.key, (None, None))
+            if field.key == "status":
+                values = comparison.value if isinstance(comparison.value, tuple) else (comparison.value,)
+                texts = [str(value) for value in values]
+                if comparison.operator not in ("=", "IN") or FINISHED in texts:
+                    return None
+                return sa.select(RUNS.id.label("run")).where(RUNS.status.in_(texts), tables.is_unfinished)
             if start is None:
                 return None
             return sa.select(RUNS.id.label("run")).where(self._text(column, start, comparison, True))

@@ -20,7 +20,7 @@ from autotrack.stores.database.address import Address
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The newest of ``migrations/versions``: what the tables of `autotrack.stores.database.tables` are."""
 
 VERSION_TABLE: Final = "autotrack_version"

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
+from autotrack.entities import FINISHED
 from autotrack.stores.database.codes import HEAD, escape, unescape
 
 
@@ -125,6 +126,15 @@ runs = sa.Table(
 )
 _is_deleted = runs.c.deleted_time.is_not(None)
 sa.Index("runs_deleted", runs.c.deleted_time, sqlite_where=_is_deleted, postgresql_where=_is_deleted)
+is_unfinished: Final = runs.c.status != sa.literal_column(f"'{FINISHED}'")
+"""That a run is among the few whose status is looked for: that of nearly all of them is the other one."""
+sa.Index(
+    "runs_unfinished",
+    *(runs.c.status, runs.c.age),
+    sqlite_where=is_unfinished,
+    postgresql_where=is_unfinished,
+    mysql_length={"status": 16},
+)
 
 
 def _of_runs(name: str, keys: list[sa.Column[Any]], *columns: sa.schema.SchemaItem) -> sa.Table:
