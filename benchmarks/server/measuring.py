@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -24,6 +25,8 @@ SEARCH: Final = "search: "
 _ASKED: Final = 5
 _SEARCHED: Final = 3
 """How often each search is asked in a round, of which the middle counts."""
+_LONG: Final = 2.0
+"""Seconds after which a search is not asked any more in a round: the first answer makes no difference then."""
 _NEW_RUNS: Final = 1000
 
 
@@ -176,14 +179,13 @@ def _searching(plan: Plan, made: Databases, result: Result) -> None:
         for name in bodies[plan.kinds[0].name]:
             for kind in plan.kinds:
                 # Each worker, and its connection to the database, makes ready for a search when it is first asked.
-                for _ in range(2 * plan.workers):
-                    told = servers[kind.name].told(f"{API}/runs/search", bodies[kind.name][name])
-                found.setdefault(name, {})[kind.name] = len(told.get("runs", []))
+                ask = partial(servers[kind.name].told, f"{API}/runs/search", bodies[kind.name][name])
+                found.setdefault(name, {})[kind.name] = len(ask().get("runs", []))
+                _times(ask, 2 * plan.workers)
             for number in range(plan.rounds):
                 for kind in _turned(plan.kinds, number):
-                    server, body = servers[kind.name], bodies[kind.name][name]
-                    times = [_timed(lambda s=server, b=body: s.post(f"{API}/runs/search", b)) for _ in range(_SEARCHED)]
-                    result.add(f"{SEARCH}{name}", kind, median(times))
+                    ask = partial(servers[kind.name].post, f"{API}/runs/search", bodies[kind.name][name])
+                    result.add(f"{SEARCH}{name}", kind, median(_times(ask, _SEARCHED)))
         for name, counts in found.items():
             if len(set(counts.values())) > 1:
                 result.errors.append(f"{SEARCH}{name}: the servers differ in how many runs they find: {counts}")
@@ -217,10 +219,14 @@ def table_measure(name: str, count: int) -> str:
     return f"table of {count:,} runs: {name}"
 
 
-def _timed(ask: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    ask()
-    return time.perf_counter() - began
+def _times(ask: Callable[[], Any], count: int) -> list[float]:
+    """How long so many requests take, one after the other; fewer where they take long."""
+    times: list[float] = []
+    while len(times) < count and sum(times) < _LONG:
+        began = time.perf_counter()
+        ask()
+        times.append(time.perf_counter() - began)
+    return times
 
 
 def _turned(kinds: tuple[Kind, ...], number: int) -> tuple[Kind, ...]:
