@@ -20,12 +20,12 @@ Row = Sequence[Any]
 class Listing:
     """What is asked for each time that runs are read or written: columns of a table, where one is among some values.
 
-    PostgreSQL is sent a text that was made once, with the values as one array: the way through SQLAlchemy would cost
-    as much as the answer to so small a question.
+    The statement is a text that is made once, and what comes back is looked at as it is: the way through SQLAlchemy
+    would cost as much as the answer to so small a question.
 
     Parameters
     ----------
-    columns : what is asked for.
+    columns : what is asked for: numbers and texts.
     by : which column is among the values, numbers or digests; the first one when left out.
     locked : whether the rows are held until the transaction ends; then they come by ``by``, the order of locking.
     """
@@ -33,18 +33,21 @@ class Listing:
     def __init__(
         self, *columns: sa.ColumnElement[Any], by: sa.ColumnElement[Any] | None = None, locked: bool = False
     ) -> None:
+        self._columns: Final = columns
         self._by: Final = columns[0] if by is None else by
-        query = sa.select(*columns)
-        self._query: Final = query.order_by(self._by).with_for_update() if locked else query
-        self._listed: Final = self._query.where(self._by.in_(sa.bindparam("these", expanding=True)))
+        self._locked: Final = locked
         self._texts: Final = [place for place, column in enumerate(columns) if isinstance(column.type, Text)]
 
     def rows(self, connection: Connection, values: Collection[int] | Collection[bytes]) -> Sequence[Row]:
         """The rows, in no order unless locked."""
-        if connection.dialect.name != "postgresql":
-            return connection.execute(self._listed, {"these": list(values)}).all()
-        statement = _text(self, connection.dialect)
-        found: Sequence[Row] = connection.exec_driver_sql(statement, {"these": _array(values)}).all()
+        if not values:
+            return []
+        begin, end = _statement(self, connection.dialect)
+        if connection.dialect.name == "postgresql":
+            found = connection.exec_driver_sql(f"{begin}%s{end}", (_array(values),)).all()
+        else:
+            place = "?" if connection.dialect.name == "sqlite" else "%s"
+            found = connection.exec_driver_sql(f"{begin}{', '.join([place] * len(values))}{end}", tuple(values)).all()
         if all(is_plain(text) for place in self._texts for row in found if (text := row[place]) is not None):
             return found
         return [
@@ -55,15 +58,19 @@ class Listing:
             for row in found
         ]
 
-    def text(self, dialect: Dialect) -> str:
-        """The statement for PostgreSQL."""
-        these = sa.bindparam("these", type_=sa.ARRAY(self._by.type))
-        return str(self._query.where(self._by == sa.any_(these)).compile(dialect=dialect))
+    def statement(self, dialect: Dialect) -> tuple[str, str]:
+        """What comes before the values, and behind them."""
+        by = str(self._by.compile(dialect=dialect))
+        begin = f"{sa.select(*self._columns).compile(dialect=dialect)} WHERE {by} "
+        held = f" ORDER BY {by}{'' if dialect.name == 'sqlite' else ' FOR UPDATE'}" if self._locked else ""
+        if dialect.name == "postgresql":
+            return f"{begin}= ANY(", f"::{self._by.type.compile(dialect=dialect)}[]){held}"
+        return f"{begin}IN (", f"){held}"
 
 
 @lru_cache
-def _text(listing: Listing, dialect: Dialect) -> str:
-    return listing.text(dialect)
+def _statement(listing: Listing, dialect: Dialect) -> tuple[str, str]:
+    return listing.statement(dialect)
 
 
 def _array(values: Collection[int] | Collection[bytes]) -> str:

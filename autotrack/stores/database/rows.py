@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -125,8 +125,9 @@ class Reader:
             metrics[run][key] = decode(value)
             last[run][key] = (step, timestamp)
         datasets: dict[int, list[Dataset]] = {number: [] for number in chunk}
-        for run, (body,) in _DATASETS.rows(connection, chunk):
-            datasets[run].append(dataset_from_json(json.loads(body)))
+        logged = _DATASETS.rows(connection, chunk)
+        for (run, _), told in zip(logged, _loads(body for _, (body,) in logged)):
+            datasets[run].append(dataset_from_json(told))
         models: dict[int, list[LoggedModel]] = {number: [] for number in chunk}
         for run, model in _MODELS.rows(connection, chunk):
             models[run].append(_model(model))
@@ -173,8 +174,9 @@ class Reader:
 
     def _facts(self, connection: Connection, processes: Collection[int]) -> dict[int, dict[str, Any]]:
         facts: dict[int, dict[str, Any]] = {process: {} for process in processes}
-        for process, key, value in self._keyed(connection, _FACTS, processes):
-            facts[process][key] = json.loads(value)
+        rows = list(self._keyed(connection, _FACTS, processes))
+        for (process, key, _), fact in zip(rows, _loads(value for *_, value in rows)):
+            facts[process][key] = fact
         return facts
 
 
@@ -190,6 +192,11 @@ _MODELS: Final = Logged(
     *(tables.models.c[name] for name in ("path", "estimator_class", "serialization_format", "size")),
     *(tables.models.c[name] for name in ("registered_model_name", "digest", "model_id", "details")),
 )
+
+
+def _loads(texts: Iterable[str]) -> list[Any]:
+    """What these JSON texts say, each: read in one go, for there are many and they are short."""
+    return cast(list[Any], json.loads(f"[{','.join(texts)}]"))
 
 
 def _model(row: Sequence[Any]) -> LoggedModel:

@@ -56,6 +56,8 @@ _PLANNING: Final = {
     "max_parallel_workers_per_gather": "0",
 }
 _PLAN: Final = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _PLANNING.items())
+_PARENT: Final = tables.runs.alias("parent").c
+_WALKED: Final = {entity: table.alias("walked") for entity, table in KEYED.items()}
 _START: Final = Field("attribute", "start_time")
 TIES: Final = (RUNS.age, RUNS.start_journal, RUNS.start_number, RUNS.run_id)
 """What decides between runs that are equal in all orders."""
@@ -132,13 +134,12 @@ class Search:
     def look_in(self, experiments: Sequence[str] | None, view: View, top_level: bool = False) -> bool:
         """Keep to some experiments, to active or deleted runs, to the uppermost; false where there can be none."""
         shown: list[Any] = []
-        parent = tables.runs.alias("parent").c
         if view != ALL_RUNS:
             is_active = RUNS.deleted_time.is_(None)
             self._tests.append(is_active if view == ACTIVE_RUNS else sa.not_(is_active))
             if view != ACTIVE_RUNS:
                 self._drivers.append(sa.select(RUNS.id.label("run")).where(RUNS.deleted_time.is_not(None)))
-            shown.append(parent.deleted_time.is_(None) == (view == ACTIVE_RUNS))
+            shown.append(_PARENT.deleted_time.is_(None) == (view == ACTIVE_RUNS))
         if experiments is not None:
             numbers = sorted(self._reader.experiments.ids(self._connection, experiments).values())
             if not numbers:
@@ -149,9 +150,9 @@ class Search:
                 tested = RUNS.experiment + sa.literal_column("0", sa.BigInteger())
             self._tests.append(tested.in_(numbers))
             self._drivers.append(sa.select(RUNS.id.label("run")).where(RUNS.experiment.in_(numbers)))
-            shown.append(parent.experiment.in_(numbers))
+            shown.append(_PARENT.experiment.in_(numbers))
         if top_level:
-            is_parent = [parent.run_head == RUNS.parent_head, parent.run_id == RUNS.parent_run_id]
+            is_parent = [_PARENT.run_head == RUNS.parent_head, _PARENT.run_id == RUNS.parent_run_id]
             found: Any = sa.select(sa.literal_column("1")).where(*is_parent, *shown).limit(1)
             has_parent = found.correlate(tables.runs).scalar_subquery().is_not(None)
             self._tests.append(sa.or_(RUNS.parent_run_id.is_(None), sa.not_(has_parent)))
@@ -349,7 +350,7 @@ class Search:
             ]
         if first.field.entity not in KEYED:
             return [self._all()]
-        table = KEYED[first.field.entity].alias("walked")
+        table = _WALKED[first.field.entity]
         columns, number = table.c, self._conditions.number(first.field)
         there = sa.select(RUNS.id).select_from(table.join(tables.runs, columns.run == RUNS.id))
         named = Conditions(self._connection, self._reader, table).of(self._expression)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from autotrack.digests import PREFIX, of_bytes
@@ -78,7 +79,7 @@ def dataset_for(dataset: Dataset, source_tags: Mapping[str, str]) -> MlflowDatas
         name=limits.name_for(dataset.name or "dataset", limits.MAX_DATASET_NAME),
         digest=_digest(dataset),
         source_type="code",
-        source=_json({"tags": dict(source_tags)}, limits.MAX_DATASET_SOURCE) or "{}",
+        source=_source(tuple(source_tags.items())),
         schema=_json(_schema(dataset), limits.MAX_DATASET_SCHEMA),
         profile=_json(_profile(dataset), limits.MAX_DATASET_PROFILE),
         tags=tags,
@@ -102,6 +103,12 @@ def dataset_from(data: MlflowDataset) -> Dataset:
         columns=tuple(column for column in columns or [] if isinstance(column, dict)),
         target=target if isinstance(target, dict) else {},
     )
+
+
+@lru_cache(maxsize=64)
+def _source(tags: tuple[tuple[str, str], ...]) -> str:
+    """The runs of one script share it."""
+    return _json({"tags": dict(tags)}, limits.MAX_DATASET_SOURCE) or "{}"
 
 
 def _digest(dataset: Dataset) -> str:
