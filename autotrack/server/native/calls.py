@@ -12,9 +12,9 @@ from starlette.responses import Response
 from autotrack.errors import AutotrackError, StoreError
 from autotrack.server import problems
 from autotrack.server.problems import Problem, problem_of
+from autotrack.server.receiving import received
 from autotrack.server.routing import Endpoint, Handler, Scope
 from autotrack.stores.base import ACTIVE_RUNS, ALL_RUNS, DELETED_RUNS
-from autotrack.web.bodies import Disconnected, TooLarge, read_body
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -137,15 +137,7 @@ def respond(value: Any, status: int = 200) -> Response:
 
 
 async def _told(site: Site, request: Request) -> dict[str, Any]:
-    length = request.headers.get("content-length")
-    try:
-        raw = await read_body(request.receive, length.encode() if length else None, site.options.max_body)
-    except TooLarge:
-        most = f"{site.options.max_body:,} bytes"
-        raise Problem(problems.INVALID, f"the body of a request may have {most}", 413) from None
-    except Disconnected:
-        raise Problem(problems.BAD_REQUEST, "the request broke off") from None
-    return await site.read(_parsed, raw)
+    return await site.read(_parsed, await received(request, site.options.max_body))
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from autotrack.server import problems
 from autotrack.server.problems import Problem
+from autotrack.server.receiving import received
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -27,13 +28,9 @@ async def json_object(request: Request, most: int) -> dict[str, Any]:
 
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(problems.BAD_REQUEST, "the body has to be JSON: content-type: application/json", 415)
-    received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > most:
-            raise Problem(problems.BAD_REQUEST, f"the body is larger than {most:,} bytes", 413)
+    raw = await received(request, most)
     try:
-        told = orjson.loads(received)
+        told = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise Problem(problems.BAD_REQUEST, f"the body is no JSON: {error}") from None
     if not isinstance(told, dict):

@@ -8,12 +8,10 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from autotrack.server import problems
-from autotrack.server.problems import Problem
+from autotrack.server.receiving import received
 from autotrack.server.rest.parsing import Message, from_json, to_json
 from autotrack.server.routing import Endpoint, Handler, Scope
 from autotrack.server.site import Site
-from autotrack.web.bodies import Disconnected, TooLarge, read_body
 
 PREFIXES: Final = ("/api", "/ajax-api")
 """The second is what MLflow's pages call, and some of its clients."""
@@ -66,17 +64,7 @@ async def body(site: Site, request: Request) -> Any:
     Problem
         When it is too large, packed, or no JSON.
     """
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.strip().lower() not in ("", "identity"):
-        raise Problem(problems.BAD_REQUEST, f"a body with content-encoding {encoding[:40]!r} is not read", 415)
-    length = request.headers.get("content-length")
-    try:
-        raw = await read_body(request.receive, length.encode() if length else None, site.options.max_body)
-    except TooLarge:
-        most = f"{site.options.max_body:,} bytes"
-        raise Problem(problems.INVALID, f"the body of a request may have {most}; send it in parts", 413) from None
-    except Disconnected:
-        raise Problem(problems.BAD_REQUEST, "the request broke off") from None
+    raw = await received(request, site.options.max_body)
     if len(raw) > _LARGE:
         return await site.read(from_json, raw)
     return from_json(raw)
