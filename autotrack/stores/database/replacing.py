@@ -53,6 +53,8 @@ def replace(connection: Connection, families: Sequence[Family]) -> None:
 def _present(connection: Connection, wanted: Mapping[sa.Table, Collection[Row]]) -> Iterator[tuple[sa.Table, Row, Any]]:
     """The rows there are of these keys, and more of the same owners: their table, key and rank."""
     asked = [table for table in wanted if wanted[table]]
+    if not asked:
+        return
     ask = _Asking(connection.dialect, tuple(asked))
     for pairs in zip_longest(*(_pairs(wanted[table]) for table in asked), fillvalue=((), ())):
         for place, owner, other, step, timestamp, journal in ask(connection, pairs):
