@@ -1,4 +1,4 @@
-"""Many processes with one database: opening it, applying to it, being forked."""
+"""Many processes and threads with one database: opening it, applying to it, being forked."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from autotrack.events import ParamsLogged
 from autotrack.stores import open_store
+from autotrack.stores.database.store import DatabaseStore
 from autotrack.testing.samples import Journal, started
 
 PRELUDE = """
@@ -166,4 +171,18 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_batch_or_none(tmp_path: Pa
     runs = store.search_runs("params.p = '1'")
     assert len(runs) % 5 == 0
     assert len(runs) == len(store.search_runs()) - 1
+    store.close()
+
+
+def test_connections_that_were_needed_at_once_stay_open(database_uri: str) -> None:
+    store = open_store(database_uri)
+    assert isinstance(store, DatabaseStore)
+    store.search_runs()
+    opened: list[object] = []
+    sa.event.listen(store._database.engine, "connect", lambda *made: opened.append(made))
+    together = threading.Barrier(5)
+    with ThreadPoolExecutor(5) as threads:
+        for _ in range(2):
+            list(threads.map(lambda _: store._database.read(lambda _: together.wait(30)), range(5)))
+    assert len(opened) <= 4  # one was open
     store.close()
