@@ -78,8 +78,9 @@ def names_of(site: Site, ids: Iterable[str]) -> list[str]:
     known = _known(site)
     if any(experiment_id not in known for experiment_id in wanted):
         found = all_of(site.store)
-        _remember(site, [found[experiment_id] for experiment_id in wanted if experiment_id in found])
-        known = {**_known(site), **{experiment_id: entry.name for experiment_id, entry in found.items()}}
+        entries = [found[experiment_id] for experiment_id in wanted if experiment_id in found]
+        _remember(site, entries)
+        known = known | {entry.experiment_id: entry.name for entry in entries}
     return [known[experiment_id] for experiment_id in wanted if experiment_id in known]
 
 

@@ -19,6 +19,9 @@ from autotrack.stores.database.names import CHUNK, chunked
 
 _OWNERS: Final = 50
 
+_Pair = tuple[Sequence[int], Sequence[Any]]
+"""Owners, and the keys of which they may have rows."""
+
 Family = Mapping[sa.Table, merging.Rows]
 """New rows of a table, or of two where a key stands in one or the other: that it has a value, or none any more."""
 
@@ -52,18 +55,17 @@ def replace(connection: Connection, families: Sequence[Family]) -> None:
 
 def _present(connection: Connection, wanted: Mapping[sa.Table, Collection[Row]]) -> Iterator[tuple[sa.Table, Row, Any]]:
     """The rows there are of these keys, and more of the same owners: their table, key and rank."""
-    asked = [table for table in wanted if wanted[table]]
+    asked = tuple(table for table in wanted if wanted[table])
     if not asked:
         return
-    ask = _Asking(connection.dialect, tuple(asked))
     for pairs in zip_longest(*(_pairs(wanted[table]) for table in asked), fillvalue=((), ())):
-        for place, owner, other, step, timestamp, journal in ask(connection, pairs):
+        for place, owner, other, step, timestamp, journal in _ask(connection, asked, pairs):
             table = asked[place]
             key = owner, (other if isinstance(other, int) else bytes(other))
             yield table, key, ((step, timestamp, journal) if table is tables.metrics else journal)
 
 
-def _pairs(keys: Iterable[Row]) -> Iterator[tuple[Sequence[int], Sequence[Any]]]:
+def _pairs(keys: Iterable[Row]) -> Iterator[_Pair]:
     """Owners and the rest of their keys, few enough for a statement."""
     by_owner: dict[int, list[Any]] = {}
     for owner, other in keys:
@@ -74,23 +76,20 @@ def _pairs(keys: Iterable[Row]) -> Iterator[tuple[Sequence[int], Sequence[Any]]]
             yield owners, chunk
 
 
-class _Asking:
-    """A statement that asks several tables for the rows of owners with keys."""
-
-    def __init__(self, dialect: Dialect, places: tuple[sa.Table, ...]) -> None:
-        self._statement = _arrays(dialect, places) if dialect.name == "postgresql" else _lists(places)
-
-    def __call__(self, connection: Connection, pairs: Iterable[tuple[Sequence[int], Sequence[Any]]]) -> Any:
-        values: dict[str, Any] = {}
-        for number, (owners, others) in enumerate(pairs):
-            values |= {f"owners_{number}": list(owners), f"others_{number}": list(others)}
-        if isinstance(self._statement, str):
-            return connection.exec_driver_sql(self._statement, values)
-        return connection.execute(self._statement, values)
+def _ask(connection: Connection, places: tuple[sa.Table, ...], pairs: Iterable[_Pair]) -> Any:
+    """The rows that tables have, each of its pair of owners and keys."""
+    values: dict[str, Any] = {}
+    for number, (owners, others) in enumerate(pairs):
+        values |= {f"owners_{number}": list(owners), f"others_{number}": list(others)}
+    if connection.dialect.name == "postgresql":
+        return connection.exec_driver_sql(_arrays(connection.dialect, places), values)
+    return connection.execute(_lists(places), values)
 
 
 @lru_cache
 def _lists(places: tuple[sa.Table, ...]) -> Any:
+    """The statement, whose lists are written out anew each time."""
+
     def named(name: str, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
         return column.in_(sa.bindparam(name, expanding=True))
 

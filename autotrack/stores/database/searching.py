@@ -130,6 +130,7 @@ class Search:
         self._few: Any | None = None
         self._looked = False
         self._none = False
+        self._planned = False
 
     def look_in(self, experiments: Sequence[str] | None, view: View, top_level: bool = False) -> bool:
         """Keep to some experiments, to active or deleted runs, to the uppermost; false where there can be none."""
@@ -248,8 +249,9 @@ class Search:
         return found
 
     def _plan(self) -> None:
-        if self._connection.dialect.name == "postgresql":
+        if self._connection.dialect.name == "postgresql" and not self._planned:
             self._connection.exec_driver_sql(_PLAN)
+            self._planned = True  # for the searches that begin as copies of this one, too
 
     def _by_value(self, limit: int) -> list[int] | None:
         """The first runs, one value of the first order after the other; ``None`` where that is not the way."""

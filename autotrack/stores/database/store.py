@@ -121,35 +121,9 @@ class DatabaseStore(DatabaseRegistry):
         view: View = ACTIVE_RUNS,
         after: str | None = None,
         top_level: bool = False,
+        points: dict[str, Points] | None = None,
     ) -> Page:
-        """See `autotrack.stores.paging.page_runs`."""
-        return self._page(filter, order_by, limit, experiments, view, after, top_level, None)
-
-    def page_with_points(
-        self,
-        filter: str | None,
-        order_by: Sequence[str],
-        limit: int,
-        *,
-        experiments: Sequence[str] | None,
-        view: View,
-        after: str | None,
-    ) -> tuple[Page, dict[str, Points]]:
-        """See `autotrack.stores.glances.page_with_points`."""
-        points: dict[str, Points] = {}
-        return self._page(filter, order_by, limit, experiments, view, after, False, points), points
-
-    def _page(
-        self,
-        filter: str | None,
-        order_by: Sequence[str],
-        limit: int,
-        experiments: Sequence[str] | None,
-        view: View,
-        after: str | None,
-        top_level: bool,
-        points: dict[str, Points] | None,
-    ) -> Page:
+        """See `autotrack.stores.paging.page_runs`; ``points`` is told where the metrics stand, by the runs' ids."""
         expression, orders = parse_filter(filter), parse_orders(order_by)
         digest = tokens.search_digest(paging.KIND, filter, order_by, experiments, view, top_level)
         place = None if after is None else tokens.decode(digest, after)
@@ -158,6 +132,13 @@ class DatabaseStore(DatabaseRegistry):
                 connection, self._reader, expression, orders, limit, experiments, view, top_level, place, digest, points
             )
         )
+
+    def page_with_points(
+        self, filter: str | None, order_by: Sequence[str], limit: int, **asked: Any
+    ) -> tuple[Page, dict[str, Points]]:
+        """See `autotrack.stores.glances.page_with_points`."""
+        points: dict[str, Points] = {}
+        return self.page_runs(filter, order_by, limit, **asked, points=points), points
 
     def count_runs(
         self,
@@ -206,8 +187,6 @@ class DatabaseStore(DatabaseRegistry):
 
     def last_points(self, run_ids: Sequence[str]) -> dict[str, Points]:
         """See `autotrack.stores.glances.last_points`."""
-        if not run_ids:
-            return {}
         return self._database.glance(lambda connection: self._reader.last_points(connection, run_ids))
 
     def experiment_facts(self, names: Collection[str] | None) -> dict[str, dict[str, Any]]:
